@@ -1,0 +1,350 @@
+"""The only door to D-Bus: connect, messages in and out.
+
+The library is the codec: messages, variants, marshalling. The connection is ours, because the libraries' own one dies
+of a full socket, leaks it, hangs in authentication and decodes whatever a peer sends. Here asyncio's transport keeps
+what the bus does not take yet, and a frame is looked at before it is decoded:
+
+- a method call that wants no reply is dropped, since it escapes the bus daemon's cap on pending replies;
+- an oversized body is refused by its header alone;
+- signals are decoded only from the bus daemon itself, replies only while a call of ours waits;
+- handling gives the loop a turn after `SLICE` seconds, and stops reading while answers pile up.
+"""
+
+import asyncio
+import io
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from healthd import _dbus_frames as frames
+from healthd import _dbus_library as library
+from healthd._dbus_address import sockets
+from healthd.errors import BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
+
+Variant = library.Variant
+LIBRARY = f"{library.NAME} {library.VERSION}"
+
+SLICE = 0.005
+"""How long incoming messages are handled before the loop has a turn, seconds."""
+BACKLOG = 1024 * 1024
+"""While this much is unsent no call is taken, bytes."""
+
+ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+FAILED = "org.freedesktop.DBus.Error.Failed"
+INVALID_ARGS = "org.freedesktop.DBus.Error.InvalidArgs"
+LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
+
+_log = logging.getLogger(__name__)
+
+_DRIVER = "org.freedesktop.DBus"
+_DRIVER_PATH = "/org/freedesktop/DBus"
+_DO_NOT_QUEUE = 4
+_OWNED = (1, 4)
+_TRIM_EVERY = 256
+_TYPES = {kind.value: kind for kind in library.MessageType}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method call that came in. The bus daemon vouches for `sender`."""
+
+    sender: str
+    path: str
+    interface: str
+    """Empty where the caller named none."""
+    member: str
+    signature: str
+    body: list[Any]
+    interactive: bool
+    """Whether polkit may ask the caller's user."""
+
+
+class Signal(NamedTuple):
+    """A signal of the bus daemon."""
+
+    member: str
+    body: list[Any]
+
+
+class Reply(NamedTuple):
+    """What a call is answered with."""
+
+    signature: str = ""
+    body: tuple[Any, ...] = ()
+
+
+Handler = Callable[[Call], Reply]
+"""Answers a call. Raises CallError for what the caller shall see."""
+
+
+async def connect(bus: str, wait: float = 10.0) -> "Connection":
+    """Connect to `system`, `session` or an address, within `wait` seconds for each of its sockets.
+
+    Raises UsageError, BusUnreachable, NotAllowed or BusLost.
+    """
+    fault: Exception | None = None
+    for name in sockets(bus):
+        try:
+            async with asyncio.timeout(wait):
+                return await _connect(name)
+        except TimeoutError:
+            fault = BusUnreachable(f"the bus at {_shown(name)} does not answer")
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            fault = BusUnreachable(
+                f"there is no bus at {_shown(name)} ({reason}): start it (apt install dbus), or name another with --bus"
+            )
+    assert fault
+    raise fault
+
+
+async def _connect(name: str) -> "Connection":
+    _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, name)
+    try:
+        await connection.begin()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _shown(name: str) -> str:
+    return name.replace("\0", "@")
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection to a bus, ended by `close` or by the bus."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.unique_name = ""
+        self.dropped = 0
+        """Messages that were not answered because they wanted no answer or could not be understood."""
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        """Done when the connection has ended."""
+        self.on_call: Handler | None = None
+        self.on_signal: Callable[[Signal], None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._framer = frames.Framer()
+        self._authenticated: asyncio.Future[None] = self._loop.create_future()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._serial = 0
+        self._decoded = 0
+        self._full = False
+        self._scheduled = False
+
+    # For the owner of the connection.
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the bus has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
+    async def begin(self) -> None:
+        """Wait for authentication and say hello."""
+        await self._authenticated
+        self.unique_name = (await self.call_driver("Hello"))[0]
+
+    async def call_driver(self, member: str, signature: str = "", *body: Any, wait: float = 10.0) -> list[Any]:
+        """Call a method of the bus daemon and return the body of its answer.
+
+        Raises CallError for an error reply, BusLost where the connection ends or no answer comes within `wait` seconds.
+        """
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        serial = self._send(
+            frames.METHOD_CALL,
+            destination=_DRIVER,
+            path=_DRIVER_PATH,
+            interface=_DRIVER,
+            member=member,
+            signature=signature,
+            body=list(body),
+        )
+        self._waiting[serial] = answer
+        try:
+            async with asyncio.timeout(wait):
+                reply = await answer
+        except TimeoutError:
+            raise BusLost(f"the bus did not answer {member} within {wait:g} s") from None
+        finally:
+            del self._waiting[serial]
+        if reply.message_type.value == frames.ERROR:
+            raise CallError(reply.error_name, str(reply.body[0]) if reply.body else "")
+        return list(reply.body)
+
+    async def own(self, name: str) -> None:
+        """Own a bus name, now or not at all.
+
+        Raises NameTaken or NotAllowed.
+        """
+        try:
+            answer = await self.call_driver("RequestName", "su", name, _DO_NOT_QUEUE)
+        except CallError as error:
+            if error.name != ACCESS_DENIED:
+                raise
+            raise NotAllowed(
+                f"this bus does not let uid {os.geteuid()} own {name}: start healthd as the user that the bus's policy "
+                "names, or give it a bus of its own with --bus"
+            ) from None
+        if answer[0] not in _OWNED:
+            raise NameTaken(f"{name} is taken: another healthd runs on this bus; stop it, or use another --bus")
+
+    def signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        """Send a signal to everyone who listens."""
+        self._send(frames.SIGNAL, path=path, interface=interface, member=member, signature=signature, body=body)
+
+    def close(self) -> None:
+        """End the connection after what waits, or at once where the bus takes nothing."""
+        if self._transport and self.backlog:
+            self._transport.abort()
+        elif self._transport:
+            self._transport.close()
+
+    # For asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin authentication (D-Bus specification, "Authentication Protocol")."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=BACKLOG)
+        transport.write(b"\0AUTH EXTERNAL %s\r\n" % str(os.geteuid()).encode().hex().encode())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake everyone who waits."""
+        self._transport = None
+        for waiting in (self._authenticated, *self._waiting.values()):
+            if not waiting.done():
+                waiting.set_exception(BusLost(f"the bus ended the connection{f': {exc}' if exc else ''}"))
+        # It may be that nobody asks any more, and asyncio warns of an exception that nobody looked at.
+        self._authenticated.exception()
+        self.lost.set_result(None)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
+        """Say where the next bytes go."""
+        return self._framer.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Handle what came."""
+        self._framer.filled(nbytes)
+        self._handle()
+
+    def pause_writing(self) -> None:
+        """Take no calls while the bus takes no answers."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._full = False
+        self._yield()
+
+    # Incoming.
+
+    def _handle(self) -> None:
+        """Handle whole frames until there are none, the slice is over, or answers pile up."""
+        until = time.monotonic() + SLICE
+        try:
+            if not self._authenticated.done():
+                self._authenticate()
+            while self._authenticated.done() and (frame := self._framer.next()):
+                self._take(frame)
+                if self._full or time.monotonic() > until:
+                    self._yield()
+                    return
+        except frames.Violation:
+            if self._transport:
+                self._transport.abort()
+
+    def _yield(self) -> None:
+        """Read no more, and go on in the loop's next turn unless answers pile up."""
+        if self._transport is None or self._scheduled:
+            return
+        self._transport.pause_reading()
+        if not self._full:
+            self._scheduled = True
+            self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._scheduled = False
+        if self._transport:
+            self._transport.resume_reading()
+            self._handle()
+
+    def _authenticate(self) -> None:
+        line = self._framer.line()
+        if line is None or self._transport is None:
+            return
+        if line.startswith(b"OK "):
+            self._transport.write(b"BEGIN\r\n")
+            self._authenticated.set_result(None)
+        else:
+            answer = line.decode("ascii", "replace")
+            self._authenticated.set_exception(NotAllowed(f"the bus refuses uid {os.geteuid()}: {answer!r}"))
+
+    def _take(self, frame: frames.Frame) -> None:
+        if not self._wanted(frame):
+            self.dropped += 1
+            return
+        try:
+            message = library.Unmarshaller(io.BytesIO(frame.data)).unmarshall()
+        except Exception:  # noqa: BLE001  # the libraries raise whatever their parsing stumbles over
+            message = None
+        self._decoded += 1
+        if self._decoded % _TRIM_EVERY == 0:
+            library.trim_signatures()
+        if message is None:
+            self.dropped += 1
+        elif frame.kind == frames.METHOD_CALL:
+            self._answer(frame, message)
+        elif frame.kind == frames.SIGNAL:
+            if message.sender == _DRIVER and self.on_signal:
+                self.on_signal(Signal(message.member, list(message.body)))
+        elif (waiting := self._waiting.get(message.reply_serial)) and not waiting.done():
+            waiting.set_result(message)
+
+    def _wanted(self, frame: frames.Frame) -> bool:
+        if frame.kind == frames.METHOD_CALL:
+            return not frame.flags & frames.NO_REPLY_EXPECTED
+        if frame.kind == frames.SIGNAL:
+            return self.on_signal is not None and _DRIVER.encode() in frame.data and not frame.oversized
+        return bool(self._waiting)
+
+    def _answer(self, frame: frames.Frame, message: Any) -> None:
+        parts = {"destination": message.sender, "reply_serial": frame.serial}
+        try:
+            reply = self._reply(frame, message)
+            self._send(frames.METHOD_RETURN, signature=reply.signature, body=list(reply.body), **parts)
+        except CallError as error:
+            self._send(frames.ERROR, error_name=error.name, signature="s", body=[str(error)], **parts)
+        except Exception:  # noqa: BLE001  # the edge: our fault reaches the log, neither the caller nor the connection
+            _log.exception("answering %s.%s failed", message.interface, message.member)
+            self._send(frames.ERROR, error_name=FAILED, signature="s", body=["internal error, see the log"], **parts)
+
+    def _reply(self, frame: frames.Frame, message: Any) -> Reply:
+        if frame.oversized:
+            raise CallError(LIMITS_EXCEEDED, f"{frame.oversized} bytes are more than {frames.MAX_BODY} bytes")
+        if self.on_call is None:
+            raise CallError(FAILED, "nothing is served here yet")
+        return self.on_call(
+            Call(
+                sender=message.sender or "",
+                path=message.path or "",
+                interface=message.interface or "",
+                member=message.member or "",
+                signature=message.signature or "",
+                body=message.body,
+                interactive=bool(frame.flags & frames.INTERACTIVE),
+            )
+        )
+
+    # Outgoing.
+
+    def _send(self, kind: int, **parts: Any) -> int:
+        """Marshal a message, hand it to the transport and return its serial; a lost connection takes nothing."""
+        self._serial = self._serial % 0xFFFFFFFF + 1
+        message = library.Message(message_type=_TYPES[kind], serial=self._serial, **parts)
+        if self._transport:
+            self._transport.write(message._marshall(False))  # noqa: SLF001  # the library's own connection does this
+        return self._serial

@@ -1,0 +1,249 @@
+"""The vocabulary of healthd as types, and its extension points.
+
+A *reading* is a frozen dataclass. Each field is declared once, with kind, unit and one sentence:
+
+    @family("load")
+    class Load(Reading):
+        \"\"\"How many tasks run or wait (`/proc/loadavg`).\"\"\"
+
+        load1: float | None = gauge(Unit.LOAD, "Mean over the last minute.")
+
+and from that declaration follow the D-Bus property and its documentation, the JSON key, the row of
+`healthctl metrics` and the deadband. Every field of a reading can be unknown: `None`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
+
+from healthd import protocol
+from healthd.clock import Instant
+from healthd.metric import PRESSURE, SHARE, Band, Kind, Metric, Table, Unit, counter, gauge, state, table
+
+__all__ = [
+    "PRESSURE",
+    "SHARE",
+    "SINGLE",
+    "Band",
+    "Collector",
+    "Cycle",
+    "Entry",
+    "Family",
+    "HealthReport",
+    "Kind",
+    "Metric",
+    "Observation",
+    "Probing",
+    "Problem",
+    "Publisher",
+    "Reading",
+    "Sample",
+    "Snapshot",
+    "Status",
+    "Table",
+    "Unit",
+    "counter",
+    "family",
+    "gauge",
+    "state",
+    "table",
+]
+
+SINGLE = ""
+"""The instance of a family that has only one."""
+
+_R = TypeVar("_R", bound="Reading")
+
+
+class Reading(Table):
+    """One family's values for one instance at one time."""
+
+    __slots__ = ()
+    family: ClassVar["Family"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Metrics that are observed together."""
+
+    name: str
+    reading: type[Reading]
+    event: str
+    """Name of the event that carries accepted readings."""
+    instances: str
+    """What an instance is (`mount point`); "" for a family that has only one."""
+    every: float
+    """Observed no more often than this, seconds; 0 is each tick."""
+
+    @property
+    def single(self) -> bool:
+        """Whether there is only one instance."""
+        return not self.instances
+
+    @property
+    def summary(self) -> str:
+        """What the family is: the first paragraph of the reading's docstring, on one line."""
+        return " ".join((self.reading.__doc__ or "").split("\n\n")[0].split())
+
+    @cached_property
+    def unknown(self) -> Reading:
+        """The reading of which nothing is known."""
+        return self.reading(**dict.fromkeys(self.by_name))
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Metric]:
+        """The metrics by their names."""
+        return {metric.name: metric for metric in self.reading.metrics}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(gauge, counter, state))
+def family(name: str, *, event: str = "", instances: str = "", every: float = 0.0) -> Callable[[type[_R]], type[_R]]:
+    """Make a class the reading of the family `name`; the words are those of `Family`.
+
+    The event is `system.NAME.updated` where none is given.
+    """
+
+    def decorate(cls: type[_R]) -> type[_R]:
+        made = table(name.capitalize())(cls)
+        if any(not metric.optional for metric in made.metrics):
+            raise TypeError(f"{cls.__name__}: every field of a reading can be unknown: declare it `… | None`")
+        made.family = Family(name, made, event or f"system.{name}.updated", instances, every)
+        return made
+
+    return decorate
+
+
+class Problem(NamedTuple):
+    """Why something is unavailable: a code of `protocol`, the reason, and what to do about it ("" for nothing)."""
+
+    code: str
+    reason: str
+    remedy: str = ""
+
+
+@table("Reading")
+class Status(Table):
+    """What every reading's object says of itself."""
+
+    instance: str = state("Which one of its family this is; empty where there is only one.")
+    available: bool = state("Whether the values are true now; if not, Problem tells why.")
+    problem: str = state(
+        "Empty, or why there is no true value: permission, vanished, timeout (the last values stay), unsupported, "
+        "malformed or failed."
+    )
+    sampled_at_usec: int | None = state(
+        "When the values were last observed, µs since 1970 UTC; the largest number where they never were.",
+        Unit.USEC,
+        live=True,
+    )
+    """While available this is the time of the family's latest observation, and kept there alone."""
+
+
+class Entry(NamedTuple):
+    """What is known of one instance: the accepted reading, and whether it is true now."""
+
+    reading: Reading
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one run of a collector brought, and how it went."""
+
+    family: Family
+    instant: Instant
+    """When the values were read."""
+    readings: Mapping[str, Reading]
+    """Raw readings by instance."""
+    problems: Mapping[str, Problem]
+    """Instances that could not be read; `SINGLE` stands for the whole family."""
+    duration: float
+    """CPU or waiting time of the run, seconds."""
+    failures: int
+    """Runs that failed since start."""
+
+    @property
+    def problem(self) -> Problem | None:
+        """What is wrong with the family as a whole."""
+        return self.problems.get(SINGLE)
+
+
+class Sample(NamedTuple):
+    """All readings of one cycle."""
+
+    instant: Instant
+    seq: int
+    observations: tuple[Observation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """The verdict on the host and its reasons."""
+
+    severity: str = protocol.UNKNOWN
+    reasons: tuple[str, ...] = ("no rules are loaded",)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The latest reading of everything."""
+
+    instant: Instant
+    seq: int
+    boot_id: str
+    entries: Mapping[str, Mapping[str, Entry]]
+    """By family and instance; an entry that did not change is the same object as in the snapshot before."""
+    latest: Mapping[str, Observation]
+    """By family: the last run of its collector, with raw readings for what is `live`."""
+    health: HealthReport = HealthReport()
+
+    def value(self, family: Family, instance: str, metric: Metric) -> Any:
+        """Return the present value of one metric, `None` where it is unknown.
+
+        Raises KeyError where there is no such instance.
+        """
+        reading = self.entries[family.name][instance].reading
+        if metric.live:
+            reading = self.latest[family.name].readings.get(instance, reading)
+        return getattr(reading, metric.name)
+
+
+class Cycle:
+    """What one turn of the pipeline brought: the snapshot, and the one before it."""
+
+    def __init__(self, before: Snapshot | None, snapshot: Snapshot) -> None:
+        self.before = before
+        self.snapshot = snapshot
+
+
+class Collector(Protocol):
+    """Extension point: observes one family without ever blocking."""
+
+    reading: ClassVar[type[Reading]]
+
+    def collect(self, now: Instant) -> Mapping[str, Reading]:
+        """Return the raw readings by instance, `SINGLE` where there is only one.
+
+        Floats are rounded to their metric's `digits`. Raises Unobserved or OSError where the family can't be observed.
+        """
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """Extension point: observes one family by reads that can block; runs in a thread of its own."""
+
+    reading: ClassVar[type[Reading]]
+
+    def probes(self, now: Instant) -> Mapping[str, Callable[[], Reading | None]]:
+        """Return, by instance, what reads it; one that gives `None` has no such instance after all.
+
+        Each may raise Unobserved or OSError for its instance alone.
+        """
+
+
+class Publisher(Protocol):
+    """Extension point: takes a cycle's result outside."""
+
+    def publish(self, cycle: Cycle) -> None:
+        """Publish without blocking."""

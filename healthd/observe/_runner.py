@@ -1,0 +1,125 @@
+"""Runs the collectors that are due, each for itself: what one does, or fails to do, costs the others nothing."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+
+from healthd import protocol
+from healthd.clock import Instant
+from healthd.model import SINGLE, Collector, Observation, Probing, Problem, Reading
+from healthd.observe._files import Roots
+from healthd.observe._problems import problem
+from healthd.observe._threads import ProbingRunner
+
+CollectorType = Callable[[Roots], Collector | Probing]
+
+_log = logging.getLogger(__name__)
+
+GRACE = 0.05
+"""How long a cycle waits for reads that can block, seconds; what is later joins the next cycle."""
+FIRST_GRACE = 0.5
+"""The same at start, where a complete first picture is worth more."""
+RETRY = 60.0
+"""How often something unsupported is tried again, seconds."""
+_EARLY = 0.05
+
+
+class CollectorRunner:
+    """Runs one collector that never blocks."""
+
+    busy = False
+
+    def __init__(self, collector: Collector) -> None:
+        self.family = collector.reading.family
+        self._collector = collector
+        self._observation: Observation | None = None
+        self._failures = 0
+
+    def begin(self, now: Instant) -> None:
+        """Observe."""
+        began = time.perf_counter()
+        problems: dict[str, Problem] = {}
+        readings: dict[str, Reading] = {}
+        try:
+            readings = dict(self._collector.collect(now))
+        except Exception as error:  # noqa: BLE001  # isolation: whatever a collector raises stays with its family
+            found = problems[SINGLE] = problem(error, self.family.name)
+            self._failures += found.code != protocol.UNSUPPORTED
+        duration = time.perf_counter() - began
+        self._observation = Observation(self.family, now, readings, problems, duration, self._failures)
+
+    def take(self) -> Observation | None:
+        """Return what was observed, once."""
+        observation, self._observation = self._observation, None
+        return observation
+
+
+class Runner:
+    """Observes: all collectors at their cadences."""
+
+    def __init__(self, collectors: Iterable[CollectorType], roots: Roots, interval: float) -> None:
+        self.interval = interval
+        self._finished = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._runners = [self._runner(make(roots)) for make in collectors]
+        # Those that hand over to a thread begin first: they run while the others do.
+        self._runners.sort(key=lambda runner: not isinstance(runner, ProbingRunner))
+        self._next = dict.fromkeys(self._runners, -math.inf)
+        self._problems: dict[str, dict[str, Problem]] = {}
+
+    async def observe(self, now: Instant, *, first: bool = False) -> tuple[Observation, ...]:
+        """Run what is due, or at `first` everything that changes each tick, and return what it brought."""
+        for runner in self._runners:
+            if now.since_boot + _EARLY >= self._next[runner] or (first and not runner.family.every):
+                runner.begin(now)
+                self._schedule(runner, now, max(runner.family.every, self.interval))
+        if any(runner.busy for runner in self._runners):
+            await self._wait(FIRST_GRACE if first else GRACE)
+        observations = tuple(found for runner in self._runners if (found := self._take(runner, now)))
+        for observation in observations:
+            self._log_changes(observation)
+        return observations
+
+    def _runner(self, collector: Collector | Probing) -> CollectorRunner | ProbingRunner:
+        if isinstance(collector, Probing):
+            return ProbingRunner(collector, self._woken)
+        return CollectorRunner(collector)
+
+    def _woken(self) -> None:
+        """From a thread: say that a run is done."""
+        self._loop.call_soon_threadsafe(self._finished.set)
+
+    def _take(self, runner: CollectorRunner | ProbingRunner, now: Instant) -> Observation | None:
+        observation = runner.take()
+        if observation and observation.problem and observation.problem.code == protocol.UNSUPPORTED:
+            self._schedule(runner, now, max(RETRY, runner.family.every))
+        return observation
+
+    def _schedule(self, runner: CollectorRunner | ProbingRunner, now: Instant, period: float) -> None:
+        self._next[runner] = (math.floor((now.since_boot + _EARLY) / period) + 1) * period
+
+    async def _wait(self, grace: float) -> None:
+        try:
+            async with asyncio.timeout(grace):
+                while any(runner.busy for runner in self._runners):
+                    self._finished.clear()
+                    await self._finished.wait()
+        except TimeoutError:
+            return
+
+    def _log_changes(self, observation: Observation) -> None:
+        """Say once what became unavailable or came back."""
+        name = observation.family.name
+        before, after = self._problems.get(name, {}), observation.problems
+        if before == after:
+            return
+        for instance, found in after.items():
+            if instance not in before or before[instance].code != found.code:
+                level = logging.INFO if found.code == protocol.UNSUPPORTED else logging.WARNING
+                _log.log(level, "%s is unavailable: %s", f"{name}@{instance}" if instance else name, found.reason)
+        for instance in before:
+            if instance not in after:
+                _log.info("%s is available again", f"{name}@{instance}" if instance else name)
+        self._problems[name] = dict(after)

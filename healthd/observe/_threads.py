@@ -1,0 +1,137 @@
+"""Reads that can block: each collector of them has a daemon thread of its own, and a deadline for each instance."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from healthd import protocol
+from healthd.clock import Instant
+from healthd.model import SINGLE, Observation, Probing, Problem, Reading
+from healthd.observe._problems import problem
+
+DEADLINE = 5.0
+"""How long one instance may take, seconds."""
+
+
+class _Run:
+    """One pass over the instances. Its thread writes, the loop reads."""
+
+    def __init__(self, now: Instant, skip: dict[str, Problem]) -> None:
+        self.now = now
+        self.readings: dict[str, Reading] = {}
+        self.problems = dict(skip)
+        self.current = SINGLE
+        """The instance that is being read; `SINGLE` while it is not known yet which there are."""
+        self.rest: Iterator[tuple[str, Callable[[], Reading | None]]] | None = None
+        self.began = self.since = time.monotonic()
+        self.done = False
+        self.left = False
+        """Left behind with its hanging instance: another run has taken the rest over."""
+
+    def go(self, collector: Probing, name: str) -> None:
+        """Read what has not been read yet."""
+        try:
+            if self.rest is None:
+                self.rest = iter(list(collector.probes(self.now).items()))
+        except Exception as error:  # noqa: BLE001  # isolation: whatever a collector raises stays with its family
+            self.problems[SINGLE] = problem(error, name)
+            return
+        while not self.left and (following := next(self.rest, None)):
+            instance, probe = following
+            if instance not in self.problems:
+                self.since, self.current = time.monotonic(), instance
+                self._read(instance, probe, name)
+
+    def _read(self, instance: str, probe: Callable[[], Reading | None], name: str) -> None:
+        try:
+            reading = probe()
+        except Exception as error:  # noqa: BLE001  # isolation: one instance must not cost the others
+            self.problems[instance] = problem(error, f"{name}@{instance}")
+        else:
+            if reading is not None:
+                self.readings[instance] = reading
+
+
+class ProbingRunner:
+    """Runs one collector whose reads can block."""
+
+    def __init__(self, collector: Probing, woken: Callable[[], None]) -> None:
+        self.family = collector.reading.family
+        self._collector = collector
+        self._woken = woken
+        self._run: _Run | None = None
+        self._stuck: dict[str, threading.Thread] = {}
+        self._work: queue.SimpleQueue[_Run] | None = None
+        self._thread: threading.Thread | None = None
+        self._failures = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return self._run is not None and not self._run.done
+
+    def begin(self, now: Instant) -> None:
+        """Start a run, unless the one before is still under way."""
+        if self._run is not None:
+            return
+        self._stuck = {instance: thread for instance, thread in self._stuck.items() if thread.is_alive()}
+        skip = {instance: self._late(instance) for instance in self._stuck}
+        self._run = _Run(now, skip)
+        if SINGLE in skip:
+            self._run.done = True
+        else:
+            self._hand_over(self._run)
+
+    def take(self) -> Observation | None:
+        """Return what the run brought once it is done; past the deadline leave the hanging instance behind."""
+        run = self._run
+        if run is None:
+            return None
+        if not run.done and time.monotonic() - run.since > DEADLINE:
+            self._leave_behind(run)
+        if not run.done:
+            return None
+        self._run = None
+        if run.problems and any(found.code != protocol.UNSUPPORTED for found in run.problems.values()):
+            self._failures += 1
+        duration = time.monotonic() - run.began
+        return Observation(self.family, run.now, run.readings, run.problems, duration, self._failures)
+
+    def _leave_behind(self, run: _Run) -> None:
+        """Let the thread wait for the hanging instance alone, and go on with the others in a new one."""
+        instance, run.left = run.current, True
+        assert self._thread
+        self._stuck[instance] = self._thread
+        self._thread = self._work = None
+        successor = _Run(run.now, run.problems | {instance: self._late(instance)})
+        successor.readings = dict(run.readings)
+        successor.rest, successor.began = run.rest, run.began
+        self._run = successor
+        if instance == SINGLE:
+            successor.done = True
+        else:
+            self._hand_over(successor)
+
+    def _late(self, instance: str) -> Problem:
+        what = instance or self.family.name
+        return Problem(protocol.TIMEOUT, f"{what} has not answered for more than {DEADLINE:g} s", "")
+
+    def _hand_over(self, run: _Run) -> None:
+        if self._thread is None or self._work is None:
+            self._work = queue.SimpleQueue()
+            self._thread = threading.Thread(
+                target=self._serve, args=(self._work,), name=f"observe-{self.family.name}", daemon=True
+            )
+            self._thread.start()
+        self._work.put(run)
+
+    def _serve(self, work: "queue.SimpleQueue[_Run]") -> None:
+        # A thread that was left behind ends when what it waits for returns.
+        while self._work is work:
+            run = work.get()
+            run.go(self._collector, self.family.name)
+            run.done = True
+            with suppress(RuntimeError):  # the loop is closed: the daemon ends
+                self._woken()

@@ -1,0 +1,192 @@
+"""The `disk` family: transfers of each block device."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from healthd import protocol
+from healthd.clock import Instant
+from healthd.errors import Unobserved
+from healthd.model import SINGLE, Reading, Unit, counter, family, gauge, state
+from healthd.observe._files import Roots, Tree
+from healthd.observe._rates import Rates
+
+_SECTOR = 512
+
+# In memory, images, and drives that are empty most of the time.
+_LEFT_OUT = re.compile(r"(loop|z?ram|fd|sr)\d")
+
+
+@family("disk", event="system.disk.io.updated", instances="block device")
+class Disk(Reading):
+    """Transfers of each whole block device (`/proc/diskstats`; kernel: admin-guide/iostats).
+
+    Partitions are part of their device; RAID and device-mapper devices are listed beside those that they are made of.
+    """
+
+    model: str | None = state("Model as the device names itself.")
+    size_bytes: int | None = state("Size when the device was first seen.", Unit.BYTES)
+    rotational: bool | None = state("Whether it has turning platters.")
+    read_bytes: int | None = counter(Unit.BYTES, "Read since boot.")
+    write_bytes: int | None = counter(Unit.BYTES, "Written since boot.")
+    reads: int | None = counter(Unit.COUNT, "Reads completed since boot.")
+    writes: int | None = counter(Unit.COUNT, "Writes completed since boot.")
+    read_bytes_per_second: float | None = gauge(Unit.BYTES_PER_SECOND, "Read.")
+    write_bytes_per_second: float | None = gauge(Unit.BYTES_PER_SECOND, "Written.")
+    reads_per_second: float | None = gauge(Unit.PER_SECOND, "Reads completed.")
+    writes_per_second: float | None = gauge(Unit.PER_SECOND, "Writes completed.")
+    busy: float | None = gauge(Unit.PERCENT, "Share of the time in which the device had something to do.")
+
+
+class Facts(NamedTuple):
+    """What does not change while a device is there."""
+
+    model: str | None
+    size_bytes: int | None
+    rotational: bool | None
+
+
+class Totals(NamedTuple):
+    """What one line of `/proc/diskstats` counts since boot."""
+
+    reads: int
+    sectors_read: int
+    writes: int
+    sectors_written: int
+    busy_milliseconds: int
+
+
+def name(line: bytes) -> str:
+    """Return which device a line of `/proc/diskstats` is about.
+
+    Raises Unobserved where it is no such line.
+    """
+    words = line.split(None, 3)
+    if len(words) < 4 or not (words[0].isdigit() and words[1].isdigit() and words[2].isascii()):
+        raise Unobserved(protocol.MALFORMED, "/proc/diskstats has a line that is no device")
+    return words[2].decode()
+
+
+def parse(line: bytes) -> Totals:
+    """Read the columns that a reading needs.
+
+    Raises Unobserved where one is missing or no count; 16 digits are more than any disk lives to see.
+    """
+    words = line.split()
+    columns = (words[3], words[5], words[7], words[9], words[12]) if len(words) >= 14 else ()
+    if not columns or not all(column.isdigit() and len(column) <= 16 for column in columns):
+        raise Unobserved(protocol.MALFORMED, "/proc/diskstats has a line without counts")
+    return Totals(*map(int, columns))
+
+
+def facts(sys: Tree, device: str) -> Facts | None:
+    """Read what `/sys/block` says of a device; `None` where it is no whole device or none of interest."""
+    directory = "block/" + device.replace("/", "!")
+    if _LEFT_OUT.match(device) or not sys.exists(directory):
+        return None
+    model = sys.text(f"{directory}/device/model", "") or sys.text(f"{directory}/device/name", "")
+    size, rotational = sys.number(f"{directory}/size"), sys.number(f"{directory}/queue/rotational")
+    return Facts(
+        "".join(filter(str.isprintable, model)) or None,
+        size * _SECTOR if size is not None and 0 <= size < 2**54 else None,
+        bool(rotational) if rotational in (0, 1) else None,
+    )
+
+
+class _Line(NamedTuple):
+    """What one line of `/proc/diskstats` came to; it comes to the same while it does not change."""
+
+    device: str
+    facts: Facts | None
+    """`None` for a partition, or a device that is left out."""
+    totals: Totals | None
+    idle: Disk | None = None
+    """The reading with all rates at zero, once that was made."""
+
+
+class DiskCollector:
+    """Reads `/proc/diskstats`, and looks only at lines that changed: most disks idle most of the time."""
+
+    reading = Disk
+
+    def __init__(self, roots: Roots) -> None:
+        self._diskstats = roots.proc.file("diskstats")
+        self._sys = roots.sys
+        # All disks are read at once: one entry keeps the time for them all.
+        self._rates = Rates()
+        self._lines: dict[bytes, _Line] = {}
+
+    def collect(self, now: Instant) -> Mapping[str, Reading]:
+        """Return one reading for each whole device; none where there are no disks."""
+        content = self._read()
+        known = {line.device: line for line in self._lines.values()}
+        lines = {raw: self._lines.get(raw) or self._look(raw, known) for raw in content.splitlines()}
+        step = self._rates.deltas(SINGLE, now, ())
+        readings: dict[str, Reading] = {}
+        for raw, line in lines.items():
+            if line.facts is None or line.totals is None:
+                continue
+            if step and line.idle:
+                readings[line.device] = line.idle
+                continue
+            before = known.get(line.device)
+            totals = before.totals if before and step else None
+            readings[line.device] = reading = _reading(line.facts, line.totals, totals, step[0] if step else 0.0)
+            if totals == line.totals:
+                lines[raw] = line._replace(idle=reading)
+        self._lines = lines
+        return readings
+
+    def _read(self) -> bytes:
+        try:
+            content = self._diskstats.read()
+        except FileNotFoundError:
+            raise Unobserved(protocol.UNSUPPORTED, "/proc/diskstats does not exist here") from None
+        if content and not content.endswith(b"\n"):
+            raise Unobserved(protocol.MALFORMED, "/proc/diskstats is cut off")
+        return content
+
+    def _look(self, raw: bytes, known: Mapping[str, _Line]) -> _Line:
+        device = name(raw)
+        there = known[device].facts if device in known else facts(self._sys, device)
+        return _Line(device, there, parse(raw) if there else None)
+
+
+def _reading(there: Facts, totals: Totals, before: Totals | None, seconds: float) -> Disk:
+    read, write, reads, writes, busy = rates(totals, before, seconds)
+    return Disk(
+        model=there.model,
+        size_bytes=there.size_bytes,
+        rotational=there.rotational,
+        read_bytes=totals.sectors_read * _SECTOR,
+        write_bytes=totals.sectors_written * _SECTOR,
+        reads=totals.reads,
+        writes=totals.writes,
+        read_bytes_per_second=read,
+        write_bytes_per_second=write,
+        reads_per_second=reads,
+        writes_per_second=writes,
+        busy=busy,
+    )
+
+
+def rates(totals: Totals, before: Totals | None, seconds: float) -> Sequence[float | None]:
+    """Return bytes read and written, reads and writes per second, and the share of time busy in percent.
+
+    All are `None` without the totals of `seconds` before, and where one went backwards: a reset or a wrap.
+    """
+    deltas = [new - old for new, old in zip(totals, before, strict=True)] if before else [-1]
+    if min(deltas) < 0:
+        return [None] * 5
+    reads, sectors_read, writes, sectors_written, busy = (delta / seconds for delta in deltas)
+    return (
+        round(sectors_read * _SECTOR, 0),
+        round(sectors_written * _SECTOR, 0),
+        round(reads, 1),
+        round(writes, 1),
+        # Milliseconds of each second. The kernel counts in ticks: they can come to a little more than the time.
+        min(round(busy / 10, 1), 100.0),
+    )
+
+
+COLLECTOR = DiskCollector

@@ -1,0 +1,143 @@
+"""The `memory` family: main memory and swap."""
+
+import mmap
+from collections.abc import Mapping
+
+from healthd import protocol
+from healthd.clock import Instant
+from healthd.errors import Unobserved
+from healthd.model import SINGLE, Reading, Unit, counter, family, gauge, state
+from healthd.observe._files import Roots
+from healthd.observe._rates import Rates
+from healthd.observe._shares import percent
+
+
+@family("memory", event="system.memory.usage.updated")
+class Memory(Reading):
+    """Main memory and swap, from `/proc/meminfo` and `/proc/vmstat` (kernel: filesystems/proc).
+
+    `used_bytes` is what can't be had without paging: total less available. psutil's `used` changed its meaning
+    between versions, so this one is ours.
+    """
+
+    total_bytes: int | None = state("Memory that the kernel manages (MemTotal).", Unit.BYTES)
+    available_bytes: int | None = gauge(
+        Unit.BYTES, "Memory that new work can have without paging (MemAvailable).", of="total_bytes"
+    )
+    used_bytes: int | None = gauge(Unit.BYTES, "Total less available.", of="total_bytes")
+    percent: float | None = gauge(Unit.PERCENT, "Used, as a share of the total.")
+    free_bytes: int | None = gauge(Unit.BYTES, "Memory that holds nothing at all (MemFree).", of="total_bytes")
+    buffers_bytes: int | None = gauge(Unit.BYTES, "Buffers of block devices (Buffers).", of="total_bytes")
+    cached_bytes: int | None = gauge(
+        Unit.BYTES, "Page cache and reclaimable slab (Cached, SReclaimable).", of="total_bytes"
+    )
+    shared_bytes: int | None = gauge(Unit.BYTES, "Shared memory and tmpfs (Shmem).", of="total_bytes")
+    swap_total_bytes: int | None = state("Size of all swap (SwapTotal).", Unit.BYTES)
+    swap_used_bytes: int | None = gauge(Unit.BYTES, "Swap in use (SwapTotal less SwapFree).", of="swap_total_bytes")
+    swap_percent: float | None = gauge(Unit.PERCENT, "Swap in use, as a share of its total; unknown without swap.")
+    swap_in_bytes: int | None = counter(Unit.BYTES, "Read back from swap since boot (pswpin).")
+    swap_out_bytes: int | None = counter(Unit.BYTES, "Written to swap since boot (pswpout).")
+    swap_in_bytes_per_second: float | None = gauge(Unit.BYTES_PER_SECOND, "Read back from swap.")
+    swap_out_bytes_per_second: float | None = gauge(Unit.BYTES_PER_SECOND, "Written to swap.")
+
+
+_MEMINFO = {
+    b"MemTotal:": "total",
+    b"MemFree:": "free",
+    b"MemAvailable:": "available",
+    b"Buffers:": "buffers",
+    b"Cached:": "cached",
+    b"SReclaimable:": "reclaimable",
+    b"Shmem:": "shared",
+    b"SwapTotal:": "swap_total",
+    b"SwapFree:": "swap_free",
+}
+
+
+def parse(meminfo: bytes) -> dict[str, int]:
+    """Read the lines of `/proc/meminfo` that a reading needs, in bytes; lines that are absent or cut off are left out.
+
+    Raises Unobserved where there is no total.
+    """
+    found = {}
+    for line in meminfo.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] in _MEMINFO and words[2] == b"kB" and _counts(words[1]):
+            found[_MEMINFO[words[0]]] = int(words[1]) * 1024
+    if not found.get("total"):
+        raise Unobserved(protocol.MALFORMED, "/proc/meminfo has no MemTotal")
+    return found
+
+
+def paged(vmstat: bytes) -> tuple[int, int] | None:
+    """Read the pages swapped in and out since boot from `/proc/vmstat`; `None` where the kernel counts none."""
+    start = vmstat.find(b"\npswpin ") + 1
+    lines = [line.split() for line in vmstat[start : start + 80].split(b"\n", 2)[:2] if start]
+    if [line[0] for line in lines if len(line) == 2 and _counts(line[1])] != [b"pswpin", b"pswpout"]:
+        return None
+    if vmstat.find(b"\n", vmstat.find(b"pswpout", start)) < 0:
+        return None
+    return int(lines[0][1]), int(lines[1][1])
+
+
+def _counts(word: bytes) -> bool:
+    """Tell whether a word is a number that the kernel can have written."""
+    return word.isdigit() and len(word) < 20
+
+
+def _less(whole: int | None, part: int | None) -> int | None:
+    """Return what is left of a whole; `None` where either is unknown or the part is absurd, as in some containers."""
+    return whole - part if whole is not None and part is not None and part <= whole else None
+
+
+class MemoryCollector:
+    """Reads `/proc/meminfo`, and `/proc/vmstat` where there is swap."""
+
+    reading = Memory
+
+    def __init__(self, roots: Roots, page_size: int = mmap.PAGESIZE) -> None:
+        self._meminfo = roots.proc.file("meminfo")
+        self._vmstat = roots.proc.file("vmstat")
+        self._page_size = page_size
+        self._rates = Rates()
+
+    def collect(self, now: Instant) -> Mapping[str, Reading]:
+        """Return one reading."""
+        found = parse(self._meminfo.read())
+        total, available = found["total"], found.get("available")
+        used = _less(total, available)
+        if used is None:
+            available = None
+        swap_total = found.get("swap_total")
+        swap_used = _less(swap_total, found.get("swap_free"))
+        cached = found.get("cached")
+        if cached is not None:
+            cached += found.get("reclaimable", 0)
+        # The kernel takes longer to write vmstat than all the rest: only where there is swap to ask about.
+        swapped = self._swapped() if swap_total else None
+        rates = self._rates.per_second(SINGLE, now, swapped) if swapped else (None, None)
+        reading = Memory(
+            total_bytes=total,
+            available_bytes=available,
+            used_bytes=used,
+            percent=percent(used, total),
+            free_bytes=found.get("free"),
+            buffers_bytes=found.get("buffers"),
+            cached_bytes=cached,
+            shared_bytes=found.get("shared"),
+            swap_total_bytes=swap_total,
+            swap_used_bytes=swap_used,
+            swap_percent=percent(swap_used, swap_total),
+            swap_in_bytes=swapped[0] if swapped else None,
+            swap_out_bytes=swapped[1] if swapped else None,
+            swap_in_bytes_per_second=rates[0],
+            swap_out_bytes_per_second=rates[1],
+        )
+        return {SINGLE: reading}
+
+    def _swapped(self) -> tuple[int, int] | None:
+        pages = paged(self._vmstat.read())
+        return (pages[0] * self._page_size, pages[1] * self._page_size) if pages else None
+
+
+COLLECTOR = MemoryCollector

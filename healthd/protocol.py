@@ -1,0 +1,55 @@
+"""The public contract as constants: what clients of healthd may rely on.
+
+This module imports nothing, so that `healthctl` can share it without loading the daemon.
+"""
+
+VERSION = "0.1.0"
+API_LEVEL = 1
+SCHEMA_VERSION = 1
+
+BUS_NAME = "org.healthd.Health1"
+ROOT = "/org/healthd/Health1"
+INTERFACE = "org.healthd.Health1"
+MANAGER = INTERFACE + ".Manager"
+READING = INTERFACE + ".Reading"
+
+# How a client names the daemon's bus; `--bus` wins over it.
+BUS_VARIABLE = "HEALTHD_BUS"
+
+# Names of errors on the bus. The text beside one is for developers.
+ERROR = INTERFACE + ".Error"
+UNKNOWN_METRIC = ERROR + ".UnknownMetric"
+NOT_AVAILABLE = ERROR + ".NotAvailable"
+
+# Why something could not be observed; "" is the absence of a problem.
+PERMISSION = "permission"
+VANISHED = "vanished"
+TIMEOUT = "timeout"
+UNSUPPORTED = "unsupported"
+MALFORMED = "malformed"
+FAILED = "failed"
+
+# Names of events that are not a family's `….updated`.
+INSTANCE_ADDED = "instance.added"
+INSTANCE_REMOVED = "instance.removed"
+COLLECTOR_FAILED = "collector.failed"
+COLLECTOR_RECOVERED = "collector.recovered"
+RUNTIME_STARTED = "runtime.started"
+RUNTIME_STOPPED = "runtime.stopped"
+
+# Severity of a condition and of the host.
+OK = "ok"
+NOTICE = "notice"
+WARNING = "warning"
+CRITICAL = "critical"
+UNKNOWN = "unknown"
+
+# Exit codes of `healthd` and `healthctl`; `healthctl status` gives 0 to 3 by severity.
+EXIT_OK = 0
+EXIT_WARNING = 1
+EXIT_CRITICAL = 2
+EXIT_UNKNOWN = 3
+EXIT_USAGE = 64
+EXIT_UNAVAILABLE = 69
+EXIT_NAME_TAKEN = 75
+EXIT_NOT_ALLOWED = 77

@@ -1,0 +1,1 @@
+"""What is known goes outside: one module per way."""

@@ -1,0 +1,120 @@
+"""Interfaces as declared, and their XML: the same for introspection and for `data/dbus/interfaces/`."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from xml.sax.saxutils import quoteattr
+
+from healthd.model import Metric, Status, Table
+from healthd.publish.bus.values import camel
+
+DOCTYPE = (
+    '<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"\n'
+    ' "http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">\n'
+)
+_DOC = "org.gtk.GDBus.DocString"
+_EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
+
+
+class Argument(NamedTuple):
+    """A method's or signal's argument."""
+
+    name: str
+    signature: str
+
+
+class Method(NamedTuple):
+    """A method: what it takes, what it answers, and one paragraph."""
+
+    name: str
+    summary: str
+    takes: tuple[Argument, ...] = ()
+    gives: tuple[Argument, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """The signature of what it takes."""
+        return "".join(argument.signature for argument in self.takes)
+
+
+class Property(NamedTuple):
+    """A property, and when it is signalled: `true`, `false` or `const`."""
+
+    name: str
+    signature: str
+    emits: str
+    summary: str
+
+
+class Signal(NamedTuple):
+    """A signal, and one paragraph."""
+
+    name: str
+    summary: str
+    gives: tuple[Argument, ...] = ()
+
+
+class Interface(NamedTuple):
+    """One D-Bus interface."""
+
+    name: str
+    summary: str
+    properties: tuple[Property, ...] = ()
+    methods: tuple[Method, ...] = ()
+    signals: tuple[Signal, ...] = ()
+
+
+def of_table(table: type[Table], *, methods: tuple[Method, ...] = (), constant: Iterable[str] = ()) -> Interface:
+    """Return the interface that a table declares; the fields in `constant` never change."""
+    properties = [
+        Property(camel(metric.name), metric.signature, _emits(metric, constant), metric.summary)
+        for metric in table.metrics
+    ]
+    summary = " ".join((table.__doc__ or "").split())
+    return Interface(table.interface, summary, tuple(properties), methods)
+
+
+def _emits(metric: Metric, constant: Iterable[str]) -> str:
+    if metric.name in constant:
+        return "const"
+    return "false" if metric.live else "true"
+
+
+def xml(interface: Interface) -> str:
+    """Return an interface as introspection XML, documented member by member."""
+    lines = [f"  <interface name={quoteattr(interface.name)}>", _doc(interface.summary, 4)]
+    for method in interface.methods:
+        lines += [f"    <method name={quoteattr(method.name)}>", _doc(method.summary, 6)]
+        lines += [_argument(argument, ' direction="in"') for argument in method.takes]
+        lines += [_argument(argument, ' direction="out"') for argument in method.gives]
+        lines.append("    </method>")
+    for signal in interface.signals:
+        lines += [f"    <signal name={quoteattr(signal.name)}>", _doc(signal.summary, 6)]
+        lines += [_argument(argument, "") for argument in signal.gives]
+        lines.append("    </signal>")
+    for item in interface.properties:
+        lines.append(f'    <property name={quoteattr(item.name)} type="{item.signature}" access="read">')
+        if item.emits != "true":
+            lines.append(f'      <annotation name="{_EMITS}" value="{item.emits}"/>')
+        lines += [_doc(item.summary, 6), "    </property>"]
+    return "\n".join([*(line for line in lines if line), "  </interface>\n"])
+
+
+def _doc(text: str, indent: int) -> str:
+    return f'{" " * indent}<annotation name="{_DOC}" value={quoteattr(text)}/>' if text else ""
+
+
+def _argument(argument: Argument, direction: str) -> str:
+    return f'      <arg name={quoteattr(argument.name)} type="{argument.signature}"{direction}/>'
+
+
+def node(interfaces: Iterable[Interface], children: Iterable[str] = ()) -> str:
+    """Return the introspection document of an object."""
+    inside = "".join(map(xml, interfaces))
+    inside += "".join(f"  <node name={quoteattr(child)}/>\n" for child in children)
+    return f"{DOCTYPE}<node>\n{inside}</node>\n"
+
+
+def documents(tables: Iterable[type[Table]], manager: Interface) -> dict[str, str]:
+    """Return the XML files to ship, by name."""
+    interfaces = [manager, of_table(Status), *map(of_table, tables)]
+    return {f"{interface.name}.xml": node([interface]) for interface in interfaces}

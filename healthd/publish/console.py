@@ -1,0 +1,57 @@
+"""The console: events as JSON lines on a descriptor. A reader that does not keep up loses lines, never the daemon."""
+
+import logging
+import os
+import select
+
+from healthd.events import changes, encode
+from healthd.model import Cycle
+
+_log = logging.getLogger(__name__)
+
+# What a pipe takes whole once poll says that it takes anything (POSIX: PIPE_BUF, at least 512; Linux: 4096).
+_PIECE = 4096
+
+
+class Console:
+    """Publishes events on a descriptor, standard output by default."""
+
+    def __init__(self, descriptor: int = 1) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._rest = b""
+        self.lost = 0
+        """Lines that nobody took."""
+        self.gone = False
+        """Whether the reader has gone away."""
+
+    def publish(self, cycle: Cycle) -> None:
+        """Write the cycle's events, one a line, without blocking."""
+        for event in changes(cycle.before, cycle.snapshot):
+            self._write(encode(event).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        if self._rest:
+            self._rest = self._send(self._rest)
+        if self._rest or self.gone:
+            self.lost += 1
+        else:
+            self._rest = self._send(line)
+
+    def _send(self, data: bytes) -> bytes:
+        """Write as much as is taken now and return the rest."""
+        while data and not self.gone:
+            ready = self._poll.poll(0)
+            if not ready:
+                return data
+            try:
+                written = os.write(self._descriptor, data[:_PIECE])
+            except BlockingIOError:
+                return data
+            except OSError as error:
+                self.gone = True
+                _log.warning("the console is gone: %s", os.strerror(error.errno or 0))
+                return b""
+            data = data[written:]
+        return data

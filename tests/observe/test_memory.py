@@ -1,0 +1,165 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthd import protocol
+from healthd.clock import Instant
+from healthd.errors import Unobserved
+from healthd.observe._files import Roots, roots
+from healthd.observe.memory import Memory, MemoryCollector, paged, parse
+
+FIRST = Instant(1767254500.0, 100.0, 0.0)
+SECOND = Instant(1767254505.0, 105.0, 0.0)
+KIB = 1024
+
+
+@pytest.fixture
+def laptop(machine: Callable[[str], Roots], tmp_path: Path) -> Roots:
+    """Return the laptop's roots below a directory that a test can change."""
+    for name in ("meminfo", "vmstat"):
+        shutil.copy(machine("laptop").proc.path(name), tmp_path / name)
+    return roots(proc=str(tmp_path))
+
+
+def change(laptop: Roots, name: str, old: str, new: str) -> None:
+    path = laptop.proc.path(name)
+    with open(path) as file:
+        text = file.read()
+    assert old in text
+    with open(path, "w") as file:
+        file.write(text.replace(old, new))
+
+
+def test_the_laptop_has_the_figures_of_its_meminfo(machine: Callable[[str], Roots]) -> None:
+    reading = MemoryCollector(machine("laptop"), page_size=4096).collect(FIRST)[""]
+    assert reading == Memory(
+        total_bytes=16066916 * KIB,
+        available_bytes=7230112 * KIB,
+        used_bytes=8836804 * KIB,  # 16066916 - 7230112
+        percent=55.0,  # 8836804 / 16066916 = 0.55000
+        free_bytes=1843212 * KIB,
+        buffers_bytes=412300 * KIB,
+        cached_bytes=5922600 * KIB,  # 5612488 + 310112 that can be reclaimed of the slab
+        shared_bytes=722416 * KIB,
+        swap_total_bytes=8388604 * KIB,
+        swap_used_bytes=1048576 * KIB,  # 8388604 - 7340028
+        swap_percent=12.5,  # 1048576 / 8388604 = 0.125000
+        swap_in_bytes=None,
+        swap_out_bytes=None,
+        swap_in_bytes_per_second=None,
+        swap_out_bytes_per_second=None,
+    )
+    # 51200 and 313344 pages of 4096 bytes.
+    assert (reading.swap_in_bytes, reading.swap_out_bytes) == (209715200, 1283457024)
+
+
+def test_the_pi_has_no_swap_and_so_no_share_of_it(machine: Callable[[str], Roots]) -> None:
+    reading = MemoryCollector(machine("raspberry-pi-4")).collect(FIRST)[""]
+    assert reading.total_bytes == 3882600 * KIB
+    assert reading.used_bytes == 678636 * KIB  # 3882600 - 3203964
+    assert reading.percent == 17.5  # 678636 / 3882600 = 0.17479
+    assert reading.cached_bytes == 1084400 * KIB  # 1033216 + 51184
+    assert (reading.swap_total_bytes, reading.swap_used_bytes, reading.swap_percent) == (0, 0, None)
+    assert (reading.swap_in_bytes, reading.swap_in_bytes_per_second) == (None, None)
+
+
+def test_paging_has_a_rate_from_the_second_sample_on(laptop: Roots) -> None:
+    collector = MemoryCollector(laptop, page_size=4096)
+    assert collector.collect(FIRST)[""].swap_in_bytes_per_second is None
+    change(laptop, "vmstat", "pswpin 51200", "pswpin 51300")
+    reading = collector.collect(SECOND)[""]
+    # 100 pages of 4096 bytes in 5 s.
+    assert reading.swap_in_bytes_per_second == 81920.0
+    assert reading.swap_out_bytes_per_second == 0.0
+
+
+def test_larger_pages_count_for_more(laptop: Roots) -> None:
+    collector = MemoryCollector(laptop, page_size=16384)
+    collector.collect(FIRST)
+    change(laptop, "vmstat", "pswpout 313344", "pswpout 313349")
+    assert collector.collect(SECOND)[""].swap_out_bytes_per_second == 16384.0
+
+
+def test_a_reset_of_the_counters_gives_no_rate(laptop: Roots) -> None:
+    collector = MemoryCollector(laptop)
+    collector.collect(FIRST)
+    change(laptop, "vmstat", "pswpin 51200", "pswpin 5")
+    reading = collector.collect(SECOND)[""]
+    assert (reading.swap_in_bytes_per_second, reading.swap_out_bytes_per_second) == (None, None)
+
+
+def test_a_suspend_gives_no_rate(laptop: Roots) -> None:
+    collector = MemoryCollector(laptop)
+    collector.collect(FIRST)
+    change(laptop, "vmstat", "pswpin 51200", "pswpin 51300")
+    reading = collector.collect(Instant(1767258100.0, 3700.0, 3595.0))[""]
+    assert reading.swap_in_bytes_per_second is None
+
+
+def test_a_kernel_that_counts_no_paging_leaves_it_unknown(laptop: Roots) -> None:
+    change(laptop, "vmstat", "pswpin 51200\npswpout 313344\n", "")
+    reading = MemoryCollector(laptop).collect(FIRST)[""]
+    assert (reading.swap_in_bytes, reading.swap_used_bytes) == (None, 1048576 * KIB)
+
+
+def test_an_old_kernel_without_memavailable_leaves_used_unknown(laptop: Roots) -> None:
+    change(laptop, "meminfo", "MemAvailable:", "MemSomething:")
+    reading = MemoryCollector(laptop).collect(FIRST)[""]
+    assert (reading.available_bytes, reading.used_bytes, reading.percent) == (None, None, None)
+    assert reading.free_bytes == 1843212 * KIB
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\x00", b"MemTot", b"MemTotal:", b"MemTotal: -5 kB\n", b"MemTotal: many kB\n"]
+)
+def test_a_meminfo_without_a_total_is_malformed(laptop: Roots, content: bytes) -> None:
+    with open(laptop.proc.path("meminfo"), "wb") as file:
+        file.write(content)
+    with pytest.raises(Unobserved) as raised:
+        MemoryCollector(laptop).collect(FIRST)
+    assert raised.value.problem == protocol.MALFORMED
+
+
+def test_a_negative_figure_is_left_out() -> None:
+    assert "free" not in parse(b"MemTotal: 100 kB\nMemFree: -1 kB\n")
+
+
+@pytest.mark.parametrize("name", ["meminfo", "vmstat"])
+def test_a_missing_file_is_an_os_error(tmp_path: Path, laptop: Roots, name: str) -> None:
+    (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError):
+        MemoryCollector(laptop).collect(FIRST)
+
+
+@pytest.mark.parametrize("name", ["meminfo", "vmstat"])
+def test_a_directory_in_place_of_a_file_is_an_os_error(tmp_path: Path, laptop: Roots, name: str) -> None:
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(IsADirectoryError):
+        MemoryCollector(laptop).collect(FIRST)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\npswpin", b"\npswpin 1\n", b"\npswpin -1\npswpout 2\n", b"\npswpin 1\npswpout x\n", b"\xff"]
+)
+def test_paging_that_is_not_as_the_kernel_writes_it_is_unknown(content: bytes) -> None:
+    assert paged(content) is None
+
+
+@given(st.binary() | st.from_regex(rb"(MemTotal|MemFree|SwapTotal): {0,3}[-0-9]{0,9}( kB)?\n", fullmatch=True))
+def test_no_bytes_give_a_figure_below_zero(content: bytes) -> None:
+    try:
+        found = parse(content)
+    except Unobserved:
+        return
+    assert all(figure >= 0 and figure % KIB == 0 for figure in found.values())
+
+
+@given(st.binary() | st.from_regex(rb"\npswpin [-0-9]{0,9}\npswpout [-0-9]{0,9}\n", fullmatch=True))
+def test_no_bytes_give_pages_below_zero(content: bytes) -> None:
+    pages = paged(content)
+    assert pages is None or min(pages) >= 0
