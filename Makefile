@@ -1,0 +1,74 @@
+# make run: this machine's figures, live, without root and without a system bus. make test: everything that can be shown.
+PYTHON ?= python3
+export PYTHON
+ARGS ?= watch
+BIN := .venv/bin
+PIP := pip --disable-pip-version-check -q
+# dbus-fast's newest version is in .venv; this is Debian 13's. Debian 12's is tested with Debian 12's Python packages.
+FAST := 2.44.6
+DEBIAN := python3-dbus-next python3-dbus-fast python3-jeepney python3-psutil python3-sdnotify python3-click \
+	python3-humanize python3-tomli-w python3-venv
+
+.PHONY: run test test-debian lint format interfaces bench clean
+
+run: .venv/runtime
+	@.make/live $(ARGS)
+
+test: .venv/development .build/dbus-fast-$(FAST)/installed
+	@.make/packages --wish busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount ip=iproute2
+	$(BIN)/python -m pytest -q
+	HEALTHD_DBUS_LIBRARY=dbus_next $(BIN)/python -m pytest -q tests/bus
+	PYTHONPATH=.build/dbus-fast-$(FAST) HEALTHD_DBUS_LIBRARY=dbus_fast $(BIN)/python -m pytest -q tests/bus
+
+# Once more on the Python packages of Debian 12, which only that release has.
+test-debian: .venv-debian/installed
+	HEALTHD_DBUS_LIBRARY=dbus_next .venv-debian/bin/python -m pytest -q
+	HEALTHD_DBUS_LIBRARY=dbus_fast .venv-debian/bin/python -m pytest -q tests/bus
+
+lint: .venv/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/development
+	$(BIN)/ruff check --fix -q .
+	$(BIN)/ruff format -q .
+
+# The XML that is shipped follows from the declarations.
+interfaces: .venv/runtime
+	$(BIN)/python .make/interfaces data/dbus/interfaces
+
+bench: .venv/development
+	$(BIN)/python bench/cycle.py
+	$(BIN)/python bench/process.py
+	$(BIN)/python bench/command.py
+
+.venv/runtime: pyproject.toml
+	@.make/packages dbus-daemon=dbus-daemon
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/$(PIP) install -e '.[fast]'
+	@touch $@
+
+.venv/development: .venv/runtime
+	@$(BIN)/$(PIP) install -e '.[fast,dev]'
+	@touch $@
+
+.build/dbus-fast-$(FAST)/installed: .venv/runtime
+	@$(BIN)/$(PIP) install --no-deps --target $(@D) --upgrade 'dbus-fast==$(FAST)'
+	@touch $@
+
+.venv-debian/installed: pyproject.toml
+	@. /etc/os-release && test "$$ID$$VERSION_ID" = debian12 || { echo "test-debian: this is no Debian 12" >&2; exit 1; }
+	@test "$$(id -u)" = 0 || dpkg-query -W $(DEBIAN) >/dev/null || \
+		{ echo "run this first: sudo apt install $(DEBIAN)" >&2; exit 1; }
+	@test "$$(id -u)" != 0 || { apt-get -q update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $(DEBIAN); } >/dev/null
+	@rm -rf .venv-debian
+	@/usr/bin/python3 -m venv --system-site-packages .venv-debian
+	@.venv-debian/bin/$(PIP) install 'pytest>=8' 'pytest-timeout>=2' 'hypothesis>=6' 'pyte>=0.8' hatchling editables
+	@.venv-debian/bin/$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-debian .build build dist

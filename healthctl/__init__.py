@@ -1,0 +1,12 @@
+"""The command line of healthd: a client of the bus like any other.
+
+    cli.py        the edge: errors become one line and an exit code
+    group.py      the click group; options.py: what every command understands
+    commands/     one file per subcommand
+    client.py     the only door to the bus; poll.py: asking it for each new sample
+    terminal.py   width, colour and encoding of the output
+    views.py      where `watch` shows samples; screen.py: the whole terminal and its signals
+    render/       pure functions from what the daemon describes to lines of text
+
+Start-up is the user's waiting time: a module is imported only where its command needs it.
+"""

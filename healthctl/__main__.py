@@ -1,0 +1,5 @@
+"""`python -m healthctl`."""
+
+from healthctl.cli import main
+
+main()

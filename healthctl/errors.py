@@ -1,0 +1,39 @@
+"""Everything that healthctl raises on purpose, as one tree.
+
+    HealthctlError
+    ├── UsageError      an option or argument can't be used
+    ├── UnknownMetric   healthd has no metric of that name
+    └── Unavailable     healthd, or what was asked of it, can't be had
+
+Each text is one line that a user can act on; `cli.run` writes it and exits with `exit_code`.
+"""
+
+from healthd import protocol
+
+
+def complaint(reason: object) -> str:
+    """Return a line for standard error; names from the bus may be part of it, and none moves a cursor."""
+    text = "".join(char if char.isprintable() else " " for char in f"healthctl: {reason}")
+    return " ".join(text.split()) + "\n"
+
+
+class HealthctlError(Exception):
+    """Root of the tree."""
+
+    exit_code = protocol.EXIT_UNAVAILABLE
+
+
+class UsageError(HealthctlError):
+    """An option or argument can't be used."""
+
+    exit_code = protocol.EXIT_USAGE
+
+
+class UnknownMetric(HealthctlError):
+    """healthd has no metric of that name."""
+
+    exit_code = protocol.EXIT_USAGE
+
+
+class Unavailable(HealthctlError):
+    """healthd, or what was asked of it, can't be had."""

@@ -1,0 +1,74 @@
+"""The click group; a command is imported when it is called."""
+
+from importlib import import_module
+
+import click
+
+from healthctl.errors import UsageError
+from healthctl.options import shared
+from healthd import protocol
+
+# Here, so that the list of commands needs none of them.
+COMMANDS = {
+    "status": "How the machine is; what happens without a command.",
+    "watch": "The same, live.",
+    "get": "The present values of some metrics.",
+    "metrics": "What can be asked for.",
+    "collectors": "How the observing goes, and what is unavailable why.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command; `None` where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"healthctl.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; status: 0 ok or notice, 1 warning, 2 critical, 3 unknown; 64 usage; "
+    "69 healthd can't be reached.",
+)
+@shared
+@click.version_option(protocol.VERSION, prog_name="healthctl")
+@click.pass_context
+def group(context: click.Context) -> None:
+    """Show how this machine is, as healthd observes it."""
+    if context.invoked_subcommand is None:
+        status = group.get_command(context, "status")
+        assert status is not None
+        context.invoke(status)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return the exit code, without click's own handling of errors: it knows other codes.
+
+    Raises HealthctlError, UsageError for arguments that can't be used.
+    """
+    try:
+        with group.make_context("healthctl", arguments) as context:
+            group.invoke(context)
+        return protocol.EXIT_OK
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "healthctl"
+        message = error.format_message().rstrip(".")
+        raise UsageError(f"{message[:1].lower()}{message[1:]}; try '{path} --help'") from error

@@ -1,0 +1,90 @@
+"""What `Describe` gives, ready to be shown: every text in it clean, every number a number or unknown."""
+
+from math import isfinite
+from typing import Any
+
+from healthctl.render.style import Style
+from healthd import protocol
+
+Values = dict[str, Any]
+"""The fields of one reading; `None` is unknown."""
+
+
+def number(values: Values, field: str) -> float | None:
+    """Return a field's value as a number; `None` where it is unknown."""
+    value = values.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return float(value)
+
+
+def text(values: Values, field: str) -> str:
+    """Return a field's text; "" where it is unknown."""
+    value = values.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def blank(values: Values) -> bool:
+    """Tell whether nothing is known."""
+    return all(value is None for value in values.values())
+
+
+class Described:
+    """The object that `Describe` gives."""
+
+    def __init__(self, described: dict[str, Any], style: Style) -> None:
+        self._style = style
+        cleaned = self._clean(described)
+        health = _object(cleaned.get("health"))
+        self.severity: str = text(health, "severity") or protocol.UNKNOWN
+        reasons = health.get("reasons")
+        self.reasons: list[str] = [str(reason) for reason in reasons] if isinstance(reasons, list) else []
+        self.since_boot = number(cleaned, "since_boot")
+        self._readings: dict[str, Values] = {
+            family: _object(content) for family, content in _object(cleaned.get("readings")).items()
+        }
+        self._unavailable = _object(cleaned.get("unavailable"))
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._style.clean(value)
+        if isinstance(value, dict):
+            return {self._style.clean(name): self._clean(content) for name, content in value.items()}
+        return [self._clean(part) for part in value] if isinstance(value, list) else value
+
+    @property
+    def families(self) -> list[str]:
+        """The families that were observed, or should have been."""
+        absent = (name for name in self._unavailable if "@" not in name and name not in self._readings)
+        return [*self._readings, *absent]
+
+    def single(self, family: str) -> Values:
+        """Return the reading of a family that has only one; empty where there is none."""
+        return self._readings.get(family, {})
+
+    def instances(self, family: str) -> dict[str, Values]:
+        """Return the readings of a family by instance."""
+        content = self._readings.get(family, {})
+        return {name: values for name, values in content.items() if isinstance(values, dict)}
+
+    def problem(self, family: str, instance: str = "") -> str:
+        """Return what is wrong with a family or one of its instances, and what to do; "" where nothing is."""
+        found = self._unavailable.get(f"{family}@{instance}" if instance else family)
+        if not isinstance(found, dict):
+            return ""
+        reason = text(found, "reason") or text(found, "problem") or "for no reason that is known"
+        remedy = text(found, "remedy")
+        return f"{reason}; {remedy}" if remedy else reason
+
+    def problems(self, family: str) -> list[str]:
+        """Return the instances of a family that are unavailable."""
+        prefix = f"{family}@"
+        return [name.removeprefix(prefix) for name in self._unavailable if name.startswith(prefix)]
+
+    def unsupported(self, family: str) -> bool:
+        """Tell whether this machine does not have what a family observes."""
+        return text(_object(self._unavailable.get(family)), "problem") == protocol.UNSUPPORTED
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

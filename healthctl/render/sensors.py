@@ -1,0 +1,52 @@
+"""Temperatures."""
+
+from healthctl.render.described import Values, number, text
+from healthctl.render.line import Line, extend, pad
+from healthctl.render.section import Frame, most, names_width, section, unavailable
+from healthd import protocol
+
+_LARGEST_NAME = 26
+
+
+def temperatures(frame: Frame) -> list[Line]:
+    """Draw the sensors that measure one, the hottest first where they are many."""
+    described = frame.described
+    readings = described.instances("sensor")
+    rows = [
+        (_name(instance, values), values)
+        for instance, values in readings.items()
+        if number(values, "celsius") is not None
+    ]
+    shown, more = most([(row, number(row[1], "celsius")) for row in rows])
+    column = names_width((name for name, _ in shown), _LARGEST_NAME)
+    lines = [_temperature(frame, name, values, column) for name, values in shown]
+    silent = [name for name in described.problems("sensor") if number(readings.get(name, {}), "celsius") is None]
+    if more:
+        lines.append([(f"+{more} more", "dim")])
+    if silent:
+        reason = described.problem("sensor", silent[0])
+        lines.append([(f"{len(silent)} unavailable, {silent[0]}: {reason}", "dim")])
+    if described.problem("sensor"):
+        lines.append(unavailable(described.problem("sensor")))
+    return section("Temperature", lines)
+
+
+def _name(instance: str, values: Values) -> str:
+    driver, label = text(values, "driver"), text(values, "label")
+    return " ".join(filter(None, (driver, label if label != driver else ""))) or instance
+
+
+def _temperature(frame: Frame, name: str, values: Values, column: int) -> Line:
+    degree = frame.style.glyphs.degree
+    celsius, high, critical = (number(values, f"{field}celsius") for field in ("", "high_", "critical_"))
+    assert celsius is not None
+    role = ""
+    if critical is not None and celsius >= critical:
+        role = protocol.CRITICAL
+    elif high is not None and celsius >= high:
+        role = protocol.WARNING
+    row: Line = [(pad(name, column, frame.style.glyphs.mark), ""), (f"  {celsius:6.1f} {degree}", role)]
+    for word, limit in (("high", high), ("critical", critical)):
+        if limit is not None:
+            row = extend(row, [(f"{word} {limit:g}", "dim")], frame.room)
+    return row

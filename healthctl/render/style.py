@@ -1,0 +1,76 @@
+"""How a line looks: colour or none, Unicode or ASCII."""
+
+from typing import NamedTuple
+
+from healthctl.render.line import Line, cut, fit
+from healthd import protocol
+
+_COLOURS = {
+    "bold": "1",
+    "dim": "2",
+    protocol.OK: "32",
+    protocol.NOTICE: "36",
+    protocol.WARNING: "33",
+    protocol.CRITICAL: "1;31",
+    protocol.UNKNOWN: "35",
+    "used": "32",
+    "user": "32",
+    "system": "31",
+    "iowait": "33",
+    "steal": "35",
+}
+
+
+class Glyphs(NamedTuple):
+    """The characters beyond text; those of a bar differ also where there is no colour."""
+
+    dot: str
+    mark: str
+    degree: str
+    down: str
+    up: str
+    user: str
+    system: str
+    iowait: str
+    free: str
+
+
+_UNICODE = Glyphs("●", "…", "°C", "↓", "↑", "█", "▓", "▒", "░")
+_ASCII = Glyphs("*", ">", "C", "rx", "tx", "#", "=", "-", ".")
+
+
+class Style(NamedTuple):
+    """How lines are written; `faded`: all of them as what is no longer true."""
+
+    colour: bool = False
+    unicode: bool = True
+    faded: bool = False
+
+    @property
+    def glyphs(self) -> Glyphs:
+        """The characters that can be shown."""
+        return _UNICODE if self.unicode else _ASCII
+
+    def write(self, line: Line, width: int) -> str:
+        """Return a line as text with escape sequences, cut at the width; none ends in spaces."""
+        fitted = fit(line, width, self.glyphs.mark)
+        text = "".join(self._paint(*span) for span in fitted)
+        return text.rstrip(" ")
+
+    def _paint(self, text: str, role: str) -> str:
+        code = "2" if self.faded else _COLOURS.get(role)
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code and text.strip(" ") else text
+
+    def clean(self, text: str) -> str:
+        """Return text that can't move a cursor: what is not printable is written as its escape."""
+        if not text.isprintable():
+            text = "".join(char if char.isprintable() else _escape(char) for char in text)
+        return text if self.unicode else text.encode("ascii", "replace").decode()
+
+    def cut(self, text: str, width: int) -> str:
+        """Return text that fits the width."""
+        return cut(text, width, self.glyphs.mark)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode()

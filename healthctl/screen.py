@@ -1,0 +1,123 @@
+"""The whole terminal for one program, and the signals that a program which has it must heed."""
+
+import os
+import signal
+import sys
+import termios
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+
+
+class Signals:
+    """Signals as bytes on a descriptor, so that one select() waits for them too; used as a context manager."""
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self._numbers = numbers
+
+    def __enter__(self) -> Self:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        # What is ignored, as below nohup, stays so.
+        heeded = [number for number in self._numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        self._handlers = {number: signal.signal(number, _noted) for number in heeded}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when a signal came."""
+        return self._reader
+
+    def take(self) -> list[int]:
+        """Return the signals that came, in their order."""
+        try:
+            return list(os.read(self._reader, 512))
+        except BlockingIOError:
+            return []
+
+
+def obey(number: int) -> None:
+    """Let a signal do what it does to a program that has no handler; returns if that was to stop for a while."""
+    handler = signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    signal.signal(number, handler)
+
+
+def _noted(*_: object) -> None:
+    """Leave it at the byte that is written to the wake-up descriptor."""
+
+
+class Screen:
+    """The alternate screen, without cursor, echo and line editing; `leave` is to be called in any case."""
+
+    def __init__(self) -> None:
+        self._output = sys.stdout.fileno()
+        self._encoding = sys.stdout.encoding or "ascii"
+        self._keys = sys.stdin.fileno() if sys.stdin.isatty() else -1
+        self._entered = False
+        self._modes: list[Any] = []
+
+    def enter(self) -> None:
+        """Take the terminal, or take it again after somebody else has used it."""
+        if self._keys >= 0:
+            modes = termios.tcgetattr(self._keys)
+            if not self._entered:
+                self._modes = [*modes]
+            modes[3] &= ~(termios.ICANON | termios.ECHO)
+            termios.tcsetattr(self._keys, termios.TCSADRAIN, modes)
+        self._entered = True
+        self._write(_ENTER)
+
+    def leave(self) -> None:
+        """Give the terminal back as it was; where there is none any more, there is nothing to do."""
+        if not self._entered:
+            return
+        self._entered = False
+        with suppress(OSError):
+            self._write(_LEAVE)
+        if self._keys >= 0:
+            with suppress(OSError, termios.error):
+                termios.tcsetattr(self._keys, termios.TCSADRAIN, self._modes)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the keyboard; -1 where there is none."""
+        return self._keys
+
+    def typed(self) -> str:
+        """Return what was typed; "q" when the keyboard is gone."""
+        try:
+            return os.read(self._keys, 512).decode("ascii", "replace") or "q"
+        except OSError:
+            return "q"
+
+    def size(self) -> os.terminal_size:
+        """Return columns and lines as they are now."""
+        try:
+            size = os.get_terminal_size(self._output)
+        except OSError:
+            size = os.terminal_size((0, 0))
+        return os.terminal_size((size.columns or 80, size.lines or 24))
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Put lines, none wider and no more than the screen, over what is there, in one write."""
+        if not self._entered:
+            self.enter()
+        # Cleared before it is written: after a line as wide as the screen the cursor still stands on its end.
+        body = "\r\n".join(f"\x1b[2K{line}" for line in lines)
+        rest = "\r\n\x1b[J" if len(lines) < self.size().lines else ""
+        # Without wrapping, a character that is wider than it was taken for spoils no more than its line.
+        self._write(f"\x1b[?7l\x1b[H{body}{rest}\x1b[?7h")
+
+    def _write(self, text: str) -> None:
+        content = text.encode(self._encoding, "replace")
+        while content:
+            content = content[os.write(self._output, content) :]

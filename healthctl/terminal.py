@@ -1,0 +1,61 @@
+"""Where the output goes: its width, whether it shows colour and Unicode, and how it is written."""
+
+import os
+import sys
+from collections.abc import Iterable
+
+from healthctl.render.style import Style
+
+_UNBOUNDED = 1_000_000
+_NARROW = 80
+
+
+def style(color: str) -> Style:
+    """Return how lines look on this output; `color` is `auto`, `always` or `never`."""
+    colour = color == "always" or (
+        color == "auto"
+        and sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") not in (None, "", "dumb")
+    )
+    return Style(colour=colour, unicode=_encodes("●…°↓█░") and not _plain_locale())
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _plain_locale() -> bool:
+    """Tell whether the user's locale is C, also where Python has put C.UTF-8 in its place (PEP 538)."""
+    if "PYTHONIOENCODING" in os.environ or os.environ.get("PYTHONUTF8") == "1":
+        return False
+    whole, kind, language = (os.environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    if kind == "C.UTF-8" and not whole and language in ("", "C", "POSIX"):
+        return True
+    return (whole or kind or language) in ("", "C", "POSIX")
+
+
+def width(*, bounded: bool = True) -> int:
+    """Return the columns of the output: COLUMNS, the terminal's, or 80.
+
+    A table for a file or a pipe need not be cut: then it is not `bounded`.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _NARROW
+    except (OSError, ValueError):
+        return _NARROW if bounded else _UNBOUNDED
+
+
+def write(lines: Iterable[str]) -> None:
+    """Write lines and see them out; what the encoding lacks becomes a question mark."""
+    text = "".join(f"{line}\n" for line in lines)
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()

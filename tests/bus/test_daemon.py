@@ -1,0 +1,191 @@
+"""The daemon as a process: how it starts, what it says, how it ends, and what it does without a bus."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from private_bus import Healthd, eventually
+
+from healthd import protocol
+
+
+def run(*options, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "healthd", *options],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def events(daemon):
+    # The last line may be half written.
+    return [json.loads(line) for line in daemon.printed.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def owner(bus):
+    answer = bus.busctl(
+        "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetNameOwner", "s",
+        protocol.BUS_NAME,
+    )  # fmt: skip
+    return answer.stdout.strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_with_zero_on_a_signal(healthd, bus, number):
+    daemon = healthd().ready()
+    assert owner(bus)
+    assert daemon.stop(number) == 0
+    assert not owner(bus)
+
+
+def test_whoever_waits_for_the_name_finds_everything_there(bus, healthd):
+    healthd("--interval", "60")
+    eventually(lambda: owner(bus))
+    assert f"{protocol.ROOT}/memory" in bus.busctl("tree", "--list", protocol.BUS_NAME).stdout
+
+
+def test_a_second_daemon_is_refused_in_one_line_and_the_first_goes_on(bus, healthd):
+    healthd().ready()
+    first = owner(bus)
+    second = run("--bus", bus.address)
+    assert second.returncode == protocol.EXIT_NAME_TAKEN
+    told = [line for line in second.stderr.splitlines() if "unavailable" not in line]
+    assert len(told) == 1
+    assert "is taken" in told[0]
+    assert owner(bus) == first
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--bus", "unix:path=/no/such/bus"], protocol.EXIT_UNAVAILABLE, "there is no bus at /no/such/bus"),
+        (["--bus", "nonsense"], protocol.EXIT_USAGE, "'nonsense' is no bus"),
+        (["--bus", "tcp:host=localhost,port=1"], protocol.EXIT_USAGE, "no address of a local bus"),
+        (["--interval", "0"], protocol.EXIT_USAGE, "from 0.25 to 3600"),
+        (["--interval", "nan"], protocol.EXIT_USAGE, "from 0.25 to 3600"),
+        (["--interval", "soon"], protocol.EXIT_USAGE, "'soon' is no number"),
+        (["--no-such-option"], protocol.EXIT_USAGE, "--no-such-option"),
+        (["stray"], protocol.EXIT_USAGE, "stray"),
+    ],
+)
+def test_what_can_not_be_used_is_one_line_and_a_code(options, code, said):
+    ended = run(*options)
+    assert ended.returncode == code
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("healthd: ")
+    assert said in line
+    assert not ended.stdout
+
+
+def test_a_bus_that_does_not_let_it_own_the_name_is_said(bus):
+    if os.geteuid():
+        pytest.skip("needs root: this user is the one that the test's policy lets own the name")
+    # As another user: the interpreter and the code are loaded before the change of user.
+    script = (
+        "import os, sys; from healthd import cli, daemon, observe; observe.collectors(); "
+        f"os.setuid(65534); sys.exit(cli.main(['--bus', {bus.address!r}]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == protocol.EXIT_NOT_ALLOWED, ended.stderr
+    assert "does not let uid 65534 own" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_help_and_version_need_no_bus():
+    assert run("--version").stdout == f"healthd {protocol.VERSION}\n"
+    helped = run("--help")
+    assert helped.returncode == 0
+    for option in ("--bus", "--interval", "--console"):
+        assert option in helped.stdout
+
+
+def test_the_environment_names_the_bus_and_the_option_wins(bus):
+    assert "/no/such/bus" in run(HEALTHD_BUS="unix:path=/no/such/bus").stderr
+    assert "/other" in run("--bus", "unix:path=/other", HEALTHD_BUS=bus.address).stderr
+
+
+def test_console_prints_events_as_json_lines_with_stable_keys(healthd):
+    daemon = healthd("--console", "--interval", "0.25").ready()
+    eventually(lambda: len(events(daemon)) > 10)
+    seen = events(daemon)
+    for event in seen:
+        assert list(event) == ["time", "name", "data", "boot_id", "since_boot", "seq"]
+    names = {event["name"] for event in seen}
+    assert {"system.host.updated", "system.cpu.usage.updated", "system.memory.usage.updated", "instance.added"} <= names
+
+
+def test_console_ends_the_daemon_when_its_reader_goes(bus):
+    reading, writing = os.pipe()
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "healthd", "--bus", bus.address, "--interval", "0.25", "--console"],
+        stdout=writing, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writing)
+    assert os.read(reading, 1)
+    os.close(reading)
+    _, errors = daemon.communicate(timeout=30)
+    assert daemon.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_lost_bus_is_looked_for_while_sampling_goes_on(bus, healthd):
+    daemon = healthd("--console", "--interval", "0.25").ready()
+    for _ in range(2):
+        bus.stop()
+        eventually(lambda: "the bus is gone" in daemon.log)
+        sampled = events(daemon)[-1]["seq"]
+        eventually(lambda last=sampled: events(daemon)[-1]["seq"] > last + 3)
+        bus.start()
+        eventually(lambda: owner(bus))
+        assert "memory" in bus.busctl("tree", "--list", protocol.BUS_NAME).stdout
+    assert daemon.stop() == 0
+
+
+def test_it_ends_at_once_while_the_bus_is_away(bus, healthd):
+    daemon = healthd().ready()
+    bus.stop()
+    eventually(lambda: "the bus is gone" in daemon.log)
+    assert daemon.stop() == 0
+
+
+def test_it_ends_at_once_while_the_bus_hangs(bus, healthd):
+    daemon = healthd("--interval", "0.25").ready()
+    bus.signal(signal.SIGSTOP)
+    assert daemon.stop() == 0
+
+
+def test_systemd_is_told_when_it_is_ready_and_when_it_stops(bus, healthd, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        daemon = healthd("--interval", "60", NOTIFY_SOCKET=str(tmp_path / "notify"))
+        said = manager.recv(4096).decode()
+        assert said.startswith("READY=1\nSTATUS=")
+        assert owner(bus)
+        assert daemon.stop() == 0
+        assert manager.recv(4096) == b"STOPPING=1"
+
+
+def test_a_fault_in_proc_costs_its_family_only(bus, tmp_path):
+    """Mount an empty file over /proc/loadavg, in a mount namespace of its own."""
+    if os.geteuid():
+        pytest.skip("needs root, for a mount namespace")
+    fake = tmp_path / "loadavg"
+    fake.write_text("garbage\n")
+    script = f"mount --bind {fake} /proc/loadavg && exec {sys.executable} -m healthd --bus {bus.address} --console"
+    daemon = Healthd.__new__(Healthd)
+    daemon.start(["unshare", "--mount", "--propagation", "private", "sh", "-c", script])
+    try:
+        daemon.ready()
+        memory = bus.busctl("get-property", protocol.BUS_NAME, f"{protocol.ROOT}/memory", protocol.READING, "Available")
+        load = bus.busctl(
+            "get-property", protocol.BUS_NAME, f"{protocol.ROOT}/load", protocol.READING, "Available", "Problem"
+        )
+        assert memory.stdout == "b true\n"
+        assert load.stdout == 'b false\ns "malformed"\n'
+        assert "load is unavailable" in daemon.log
+    finally:
+        daemon.stop()

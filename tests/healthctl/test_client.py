@@ -1,0 +1,49 @@
+import json
+import math
+
+import pytest
+
+from healthctl.client import fault, known
+from healthctl.errors import UnknownMetric
+from healthd import protocol
+
+
+def test_unknown_on_the_wire_is_none_and_flags_are_flags():
+    variants = {
+        "d": ("d", math.nan), "t": ("t", 2**64 - 1), "s": ("s", ""), "i": ("i", -1),
+        "zero": ("d", 0.0), "none": ("t", 0), "yes": ("i", 1), "no": ("i", 0), "text": ("s", "x"),
+        "cores": ("ad", [1.0, math.nan]), "names": ("as", ["a"]), "flag": ("b", False), "count": ("u", 2),
+    }  # fmt: skip
+    values = known(variants)
+    assert values == {
+        "d": None, "t": None, "s": None, "i": None, "zero": 0.0, "none": 0, "yes": True, "no": False, "text": "x",
+        "cores": [1.0, None], "names": ["a"], "flag": False, "count": 2,
+    }  # fmt: skip
+    assert "NaN" not in json.dumps(values)
+
+
+STANDARD = "org.freedesktop.DBus.Error."
+
+
+@pytest.mark.parametrize(
+    ("bus", "name", "expected"),
+    [("system", STANDARD + "ServiceUnknown", "start it with: systemctl start healthd"),
+     ("system", STANDARD + "Spawn.ServiceNotFound", "start it with: systemctl start healthd"),
+     ("system", "org.freedesktop.systemd1.NoSuchUnit", "start it with: systemctl start healthd"),
+     ("session", STANDARD + "NameHasNoOwner", "start it with: healthd --bus 'session'"),
+     ("unix:path=/x", STANDARD + "ServiceUnknown", "start it with: healthd --bus 'unix:path=/x'"),
+     ("system", STANDARD + "AccessDenied", "policy refuses"),
+     ("system", STANDARD + "NoReply", "ended before it answered"),
+     ("system", STANDARD + "UnknownMethod", "healthd refuses: some text"),
+     ("system", protocol.NOT_AVAILABLE, "some text")],
+)  # fmt: skip
+def test_an_error_reply_becomes_advice(bus, name, expected):
+    error = fault(bus, name, "some text")
+    assert expected in str(error)
+    assert error.exit_code == protocol.EXIT_UNAVAILABLE
+
+
+def test_an_unknown_metric_is_a_usage_error():
+    error = fault("system", protocol.UNKNOWN_METRIC, "no such metric")
+    assert isinstance(error, UnknownMetric)
+    assert error.exit_code == protocol.EXIT_USAGE

@@ -1,0 +1,178 @@
+import copy
+import os
+import re
+
+import pytest
+from wcwidth import wcswidth
+
+from healthctl.render.status import status
+from healthctl.render.style import Style
+
+MACHINES = ["desktop", "raspberry-pi", "container", "unavailable", "server-64"]
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+PLAIN = Style()
+ASCII = Style(unicode=False)
+FAMILIES = ("host", "cpu", "load", "memory", "pressure", "filesystem", "disk", "network", "sensor")
+HOSTILE = "\x1b[2J\n\t\x9b31m\u202e\udcff\x00漢字é́"
+
+
+def nulled(value):
+    """Return an object with the same keys in which nothing is known."""
+    if isinstance(value, dict):
+        return {name: nulled(content) for name, content in value.items()}
+    return None
+
+
+def renamed(value, text):
+    """Return an object in which every text ends in another, and every instance of a family does."""
+    if isinstance(value, dict):
+        several = any(isinstance(content, dict) for content in value.values())
+        known = ("health", "readings", "unavailable", *FAMILIES)
+        return {
+            name + text * (several and name not in known): renamed(content, text) for name, content in value.items()
+        }
+    if isinstance(value, list):
+        return [renamed(part, text) for part in value]
+    return value + text if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_recorded_machine_at_80_columns_looks_as_agreed(described, machine):
+    drawn = "\n".join(status(described(machine), 80, PLAIN)) + "\n"
+    path = os.path.join(GOLDEN, f"{machine}.txt")
+    if "HEALTHCTL_WRITE_GOLDEN" in os.environ:
+        with open(path, "w") as file:
+            file.write(drawn)
+    with open(path) as file:
+        assert drawn == file.read()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 300])
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("style", [PLAIN, ASCII], ids=["unicode", "ascii"])
+def test_no_line_is_wider_than_the_screen(described, machine, width, style):
+    lines = status(described(machine), width, style)
+    assert max(map(wcswidth, lines)) <= width
+    assert len(lines) > 10
+
+
+@pytest.mark.parametrize("width", range(60))
+def test_below_60_columns_lines_are_cut_and_nothing_fails(described, width):
+    for machine in MACHINES:
+        lines = status(described(machine), width, PLAIN)
+        assert all(0 <= wcswidth(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_figures_are_whole_from_60_columns_on(described, machine, width):
+    for line in status(described(machine), width, PLAIN):
+        if re.match(r"(Memory|Swap|Load|Pressure +cpu|CPU) ", line) and "unavailable" not in line:
+            assert "…" not in line, line
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_colour_changes_no_text(described, machine):
+    plain, coloured = (status(described(machine), 80, style) for style in (PLAIN, Style(colour=True)))
+    assert [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in coloured] == plain
+    assert coloured != plain
+    assert not any("\x1b" in line for line in plain)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_ascii_style_writes_ascii_alone(described, machine):
+    assert all(line.isascii() and line.isprintable() for line in status(described(machine), 80, ASCII))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_where_nothing_is_known_nothing_is_zero_or_ok(described, machine):
+    nothing = described(machine)
+    nothing["readings"], nothing["unavailable"], nothing["health"] = nulled(nothing["readings"]), {}, None
+    nothing["since_boot"] = None
+    drawn = status(nothing, 80, PLAIN)
+    assert drawn[0].split()[1] == "unknown"
+    assert not re.search(r"(?<![\d.])0(\.0+)? ?(%|B|°C|s)", "\n".join(drawn))
+    assert not any(" ok" in line for line in drawn)
+
+
+@pytest.mark.parametrize("content", [{}, {"readings": None}, {"readings": {"cpu": {}, "filesystem": {"/": None}}}])
+def test_an_object_that_lacks_parts_is_drawn_without_them(content):
+    assert status(content, 80, PLAIN)[0] == "● unknown"
+
+
+@pytest.mark.parametrize("style", [PLAIN, ASCII], ids=["unicode", "ascii"])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_names_from_outside_move_no_cursor_and_break_no_line(described, machine, style):
+    hostile = renamed(described(machine), HOSTILE)
+    for width in (60, 80, 300):
+        for line in status(hostile, width, style):
+            assert line.isprintable()
+            assert wcswidth(line) <= width
+
+
+def test_a_name_of_control_characters_is_shown_as_its_escapes(described):
+    machine = described("raspberry-pi")
+    machine["readings"]["filesystem"] = {"/m\x1b[2J": machine["readings"]["filesystem"]["/"]}
+    assert any(line.endswith("/m\\x1b[2J") for line in status(machine, 80, PLAIN))
+
+
+def test_drawing_leaves_the_object_as_it_was(described):
+    machine = described("server-64")
+    before = copy.deepcopy(machine)
+    status(machine, 80, PLAIN)
+    assert machine == before
+
+
+def test_of_many_filesystems_the_fullest_are_shown_and_the_rest_is_counted(described):
+    lines = status(described("server-64"), 120, PLAIN)
+    start = next(number for number, line in enumerate(lines) if line.startswith("Filesystems"))
+    shares = [float(re.search(r"([\d.]+) %", line)[1]) for line in lines[start : start + 8]]
+    assert shares == sorted(shares, reverse=True)
+    assert lines[start + 8].strip() == "+32 more"
+
+
+def test_a_filesystem_says_that_it_is_read_only_or_stale(described):
+    drawn = "\n".join(status(described("server-64"), 130, PLAIN))
+    assert "  ro /srv/storage/volume-05" in drawn
+    assert "  stale /srv/storage/volume-33  no answer for 5 s" in drawn
+    assert "/mnt/nfs  unavailable: no answer for 5 s; see whether the server answers" in drawn
+
+
+def test_idle_and_virtual_interfaces_are_counted_and_loopback_is_no_row(described):
+    machine = described("server-64")
+    lines = status(machine, 120, PLAIN)
+    rows = [line[13:].split()[0] for line in lines if "↓" in line]
+    kinds = machine["readings"]["network"]
+    assert rows
+    assert not [name for name in rows if name == "lo" or name.startswith("veth")]
+    assert {name for name in kinds if kinds[name]["kind"] == "physical"} <= set(rows)
+    assert any(line.strip() == f"+{len(kinds) - len(rows)} idle/virtual" for line in lines)
+
+
+def test_a_family_that_is_not_known_here_gets_one_line(described):
+    machine = described("desktop")
+    machine["readings"]["soil"] = {"bed": {"moisture_percent": 41.0, "dry": False}, "pot": {"moisture_percent": None}}
+    machine["readings"]["clock"] = {"synchronised": True, "offset_seconds": 3.0}
+    machine["unavailable"]["services"] = {"problem": "failed", "reason": "no systemd", "remedy": "start it"}
+    machine["unavailable"]["fan"] = {"problem": "unsupported", "reason": "no fan", "remedy": ""}
+    lines = status(machine, 120, PLAIN)
+    assert "Soil         bed: moisture_percent 41.0 %, dry no  pot:" in lines
+    assert "Clock        synchronised yes, offset_seconds 3 s" in lines
+    assert "Services     unavailable: no systemd; start it" in lines
+    assert not [line for line in lines if line.startswith("Fan")]
+
+
+def test_the_bar_of_the_cpu_is_as_long_as_its_shares(described):
+    machine = described("desktop")
+    machine["readings"]["cpu"].update(
+        user=50.0, nice=0.0, system=25.0, irq=0.0, softirq=0.0, iowait=12.5, steal=0.0, busy=75.0
+    )
+    row = next(line for line in status(machine, 80, PLAIN) if line.startswith("CPU"))
+    assert row[13:29] == "█" * 8 + "▓" * 4 + "▒" * 2 + "░" * 2
+
+
+def test_a_temperature_beyond_its_limit_is_coloured(described):
+    machine = described("raspberry-pi")
+    sensor = next(iter(machine["readings"]["sensor"].values()))
+    sensor.update(celsius=111.0, critical_celsius=110.0)
+    assert any("\x1b[1;31m   111.0 °C\x1b[0m" in line for line in status(machine, 80, Style(colour=True)))
