@@ -11,12 +11,10 @@ from importlib import import_module
 from typing import NoReturn
 
 from healthctl.errors import HealthctlError, complaint
+from healthd import protocol
 
 _INTERRUPTED = 128 + signal.SIGINT
 _PIPE_CLOSED = 128 + signal.SIGPIPE
-# sysexits.h
-_SOFTWARE = 70
-_IO_ERROR = 74
 
 
 def main() -> NoReturn:
@@ -42,9 +40,9 @@ def run(arguments: list[str]) -> int:
     except HealthctlError as error:
         return _complain(error, error.exit_code)
     except OSError as error:
-        return _complain(f"the output can't be written: {error.strerror}", _IO_ERROR)
+        return _complain(f"the output can't be written: {error.strerror}", protocol.EXIT_IO_ERROR)
     except Exception as error:  # noqa: BLE001  # a fault of ours is no traceback for the user, and no verdict
-        return _complain(f"this is a bug of healthctl: {error!r}", _SOFTWARE)
+        return _complain(f"this is a bug of healthctl: {error!r}", protocol.EXIT_SOFTWARE)
 
 
 def _complain(reason: object, code: int) -> int:

@@ -86,6 +86,8 @@ class Framer:
                 raise Violation("no D-Bus message")
             body, serial, fields = _ORDERS[order].unpack_from(self._buffer, start + 4)
             header = _FIXED + fields + -fields % 8
+            if not serial:
+                raise Violation("a message without a serial number")
             if header + body > _MAX_MESSAGE:
                 raise Violation("a message longer than the specification allows")
             if fields > _MAX_FIELDS:

@@ -9,6 +9,8 @@ from typing import NoReturn
 from healthd import protocol
 from healthd.errors import BusError, HealthdError, NameTaken, NotAllowed, UsageError
 
+_log = logging.getLogger(__name__)
+
 SHORTEST, LONGEST = 0.25, 3600.0
 """Limits of the interval, seconds."""
 
@@ -39,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="healthd",
         description="Sample this machine, keep its state, and publish it on D-Bus as org.healthd.Health1.",
-        epilog="Exit codes: 0 ended by SIGTERM or SIGINT, 64 an option can't be used, 69 no bus, 75 the name is taken, "
-        "77 the bus does not allow it.",
+        epilog="Exit codes: 0 ended by SIGTERM or SIGINT, 64 an option can't be used, 69 no bus, 70 an internal "
+        "error, 75 the name is taken, 77 the bus does not allow it.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -63,11 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         _serve(options)
     except HealthdError as error:
-        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  # one line for the user, no traceback
+        _log.error("%s", error)
         return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
     except KeyboardInterrupt:
         # Before the loop has its own handler.
         return protocol.EXIT_OK
+    except Exception as error:  # noqa: BLE001  # the edge: a fault of ours, whole in a log, short for a person
+        _log.critical("internal error: %r; report it, with the log", error, exc_info=not sys.stderr.isatty())
+        return protocol.EXIT_SOFTWARE
     return protocol.EXIT_OK
 
 

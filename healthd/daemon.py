@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-from contextlib import suppress
 from typing import NamedTuple
 
 from healthd import dbus, observe, protocol
@@ -37,8 +36,8 @@ class Daemon:
     def __init__(self, options: Options, clock: Clock | None = None) -> None:
         self._options = options
         self._clock = clock or SystemClock()
-        self._stop = asyncio.Event()
         self._notifier = Notifier()
+        self._connection: dbus.Connection | None = None
         roots = observe.roots()
         collectors = observe.collectors()
         self._server = BusServer(observe.families(collectors), options.interval)
@@ -49,71 +48,69 @@ class Daemon:
         self._pipeline = Pipeline(self._clock, runner, Store(boot_id), publishers)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT.
+        """Serve until SIGTERM or SIGINT, or until nobody reads the console any more.
 
         Raises BusError where the bus can't be had at start; later it is waited for.
         """
         loop = asyncio.get_running_loop()
+        living = loop.create_task(self._live())
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        connection = await dbus.connect(self._options.bus)
+            loop.add_signal_handler(number, living.cancel)
         try:
-            await self._pipeline.cycle(first=True)
-            await asyncio.sleep(FIRST_RATES)
-            await self._pipeline.cycle(first=True)
-            # Export, own the name, say so: whoever waits for the name finds everything there.
-            self._server.attach(connection)
-            await connection.own(protocol.BUS_NAME)
-        except BaseException:
-            connection.close()
-            raise
+            await asyncio.wait([living])
+            if not living.cancelled():
+                living.result()
+        finally:
+            self._notifier.stopping()
+            await self._disconnect()
+
+    async def _live(self) -> None:
+        self._connection = await dbus.connect(self._options.bus)
+        await self._pipeline.cycle(first=True)
+        await asyncio.sleep(FIRST_RATES)
+        await self._pipeline.cycle(first=True)
+        await self._serve(self._connection)
         self._notifier.ready(f"Sampling every {self._options.interval:g} s")
         _log.info("serving %s on the %s bus with %s", protocol.BUS_NAME, self._options.bus, dbus.LIBRARY)
         async with asyncio.TaskGroup() as tasks:
-            sampling = tasks.create_task(self._sample())
-            serving = tasks.create_task(self._serve(connection))
-            await self._stop.wait()
-            self._notifier.stopping()
-            sampling.cancel()
-            serving.cancel()
-
-    async def _sample(self) -> None:
-        async for _ in ticks(self._clock, self._options.interval):
-            await self._pipeline.cycle()
-            if self._console and self._console.gone:
-                # Its reader was the purpose of this run.
-                self._stop.set()
+            keeping = tasks.create_task(self._keep_serving())
+            async for _ in ticks(self._clock, self._options.interval):
+                await self._pipeline.cycle()
+                if self._console and self._console.gone:
+                    break
+            keeping.cancel()
 
     async def _serve(self, connection: dbus.Connection) -> None:
-        """Keep the name owned: sampling goes on without a bus, which is looked for until it is back."""
-        try:
-            while True:
-                await asyncio.shield(connection.lost)
-                _log.warning("the bus is gone; sampling goes on")
-                connection = await self._reconnect()
-                _log.info("the bus is back")
-        finally:
-            connection.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await asyncio.shield(connection.lost)
+        """Export, then own the name: whoever waits for the name finds everything there."""
+        self._server.attach(connection)
+        await connection.own(protocol.BUS_NAME)
 
-    async def _reconnect(self) -> dbus.Connection:
+    async def _keep_serving(self) -> None:
+        """Sampling goes on without a bus; look for it until it is back."""
+        while self._connection:
+            await asyncio.shield(self._connection.lost)
+            _log.warning("the bus is gone; sampling goes on")
+            await self._reconnect()
+            _log.info("the bus is back")
+
+    async def _reconnect(self) -> None:
         delay, said = _FIRST_RETRY, ""
         while True:
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LAST_RETRY)
             try:
-                connection = await dbus.connect(self._options.bus)
-                try:
-                    self._server.attach(connection)
-                    await connection.own(protocol.BUS_NAME)
-                except BusError:
-                    connection.close()
-                    raise
+                self._connection = await dbus.connect(self._options.bus)
+                await self._serve(self._connection)
             except BusError as error:
+                await self._disconnect()
                 if str(error) != said:
                     said = str(error)
                     _log.warning("%s", error)
             else:
-                return connection
+                return
+
+    async def _disconnect(self) -> None:
+        """Let go of the bus, which has a second to take what was said last."""
+        if self._connection:
+            self._connection.close()
+            await asyncio.wait([self._connection.lost], timeout=1.0)

@@ -43,7 +43,6 @@ _DRIVER = "org.freedesktop.DBus"
 _DRIVER_PATH = "/org/freedesktop/DBus"
 _DO_NOT_QUEUE = 4
 _OWNED = (1, 4)
-_TRIM_EVERY = 256
 _TYPES = {kind.value: kind for kind in library.MessageType}
 
 
@@ -132,7 +131,6 @@ class Connection(asyncio.BufferedProtocol):
         self._authenticated: asyncio.Future[None] = self._loop.create_future()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._serial = 0
-        self._decoded = 0
         self._full = False
         self._scheduled = False
 
@@ -153,6 +151,8 @@ class Connection(asyncio.BufferedProtocol):
 
         Raises CallError for an error reply, BusLost where the connection ends or no answer comes within `wait` seconds.
         """
+        if self._transport is None:
+            raise BusLost("the bus has ended the connection")
         answer: asyncio.Future[Any] = self._loop.create_future()
         serial = self._send(
             frames.METHOD_CALL,
@@ -218,8 +218,9 @@ class Connection(asyncio.BufferedProtocol):
         for waiting in (self._authenticated, *self._waiting.values()):
             if not waiting.done():
                 waiting.set_exception(BusLost(f"the bus ended the connection{f': {exc}' if exc else ''}"))
-        # It may be that nobody asks any more, and asyncio warns of an exception that nobody looked at.
-        self._authenticated.exception()
+        if not self._authenticated.cancelled():
+            # It may be that nobody asks any more, and asyncio warns of an exception that nobody looked at.
+            self._authenticated.exception()
         self.lost.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
@@ -291,9 +292,7 @@ class Connection(asyncio.BufferedProtocol):
             message = library.Unmarshaller(io.BytesIO(frame.data)).unmarshall()
         except Exception:  # noqa: BLE001  # the libraries raise whatever their parsing stumbles over
             message = None
-        self._decoded += 1
-        if self._decoded % _TRIM_EVERY == 0:
-            library.trim_signatures()
+        library.trim_signatures()
         if message is None:
             self.dropped += 1
         elif frame.kind == frames.METHOD_CALL:

@@ -13,7 +13,7 @@ from healthd import protocol
 from healthd.clock import Instant, iso
 from healthd.model import SINGLE, Entry, Family, Observation, Problem, Reading, Snapshot
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class Event(NamedTuple):
@@ -92,10 +92,15 @@ def reading_data(reading: Reading, latest: Reading | None = None) -> dict[str, A
     }
 
 
+def _encode(content: Mapping[str, Any]) -> str:
+    # A lone surrogate is no UTF-8; what it becomes here is its escape in JSON.
+    return _json.encode(content).encode("utf-8", "backslashreplace").decode()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and math.isnan(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 

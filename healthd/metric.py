@@ -198,6 +198,11 @@ def _metrics(cls: type[Any]) -> tuple[Metric, ...]:
     for item in fields(cls):
         if hints[item.name] not in _TYPES:
             raise TypeError(f"{cls.__name__}.{item.name}: {hints[item.name]} is no type of a metric")
+        if not item.metadata:
+            raise TypeError(f"{cls.__name__}.{item.name}: declare it by gauge, counter or state")
+        band = item.metadata["band"]
+        if band and band.of and band.of not in hints:
+            raise TypeError(f"{cls.__name__}.{item.name}: there is no {band.of} to take a part of")
         plain, optional, signature = _TYPES[hints[item.name]]
         declared = dict(item.metadata)
         if declared["digits"] is None and plain in (float, tuple[float, ...]):

@@ -106,8 +106,9 @@ def family(name: str, *, event: str = "", instances: str = "", every: float = 0.
 
     def decorate(cls: type[_R]) -> type[_R]:
         made = table(name.capitalize())(cls)
-        if any(not metric.optional for metric in made.metrics):
-            raise TypeError(f"{cls.__name__}: every field of a reading can be unknown: declare it `… | None`")
+        for metric in made.metrics:
+            if not metric.optional:
+                raise TypeError(f"{cls.__name__}.{metric.name}: all of a reading can be unknown: declare it `… | None`")
         made.family = Family(name, made, event or f"system.{name}.updated", instances, every)
         return made
 
@@ -209,12 +210,11 @@ class Snapshot:
         return getattr(reading, metric.name)
 
 
-class Cycle:
-    """What one turn of the pipeline brought: the snapshot, and the one before it."""
+class Cycle(NamedTuple):
+    """What one turn of the pipeline brought."""
 
-    def __init__(self, before: Snapshot | None, snapshot: Snapshot) -> None:
-        self.before = before
-        self.snapshot = snapshot
+    before: Snapshot | None
+    snapshot: Snapshot
 
 
 class Collector(Protocol):

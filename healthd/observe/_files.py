@@ -122,3 +122,11 @@ def roots(proc: str = "/proc", sys: str = "/sys", etc: str = "/etc", host: str =
 def lines(content: bytes) -> Iterator[list[bytes]]:
     """Split a table in a file into the words of each line that is not empty."""
     return (words for words in map(bytes.split, content.splitlines()) if words)
+
+
+def printable(name: bytes) -> str:
+    r"""Return a name as text; what is no UTF-8 or can't be printed becomes `\xNN`."""
+    text = name.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from healthd import protocol
 from healthd.errors import Unobserved
+from healthd.observe._files import printable
 
 _LEFT_OUT = re.compile(
     r"(aufs|autofs|bdev|binder|binfmt_misc|bpf|cgroup2?|configfs|cpuset|debugfs|devfs|devpts|devtmpfs|efivarfs|"
@@ -44,14 +45,6 @@ class Mount(NamedTuple):
     source: str
     read_only: bool
     """The superblock's flag: a sandbox makes single mounts read-only that are not so for others."""
-
-
-def printable(name: bytes) -> str:
-    r"""Return a name as text; what is no UTF-8 or can't be printed becomes `\xNN`."""
-    text = name.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def parse(mountinfo: bytes) -> list[Mount]:

@@ -1,27 +1,27 @@
 """What was raised while observing becomes a problem that a user can act on."""
 
-import logging
 import os
+import traceback
 
 from healthd import protocol
 from healthd.errors import Unobserved
 from healthd.model import Problem
+from healthd.observe._files import printable
 
-_log = logging.getLogger(__name__)
 
-
-def problem(error: Exception, what: str) -> Problem:
-    """Return the problem behind an error that came of observing `what`; unexpected ones are logged whole."""
+def problem(error: Exception) -> Problem:
+    """Return the problem behind an error; the reason for an unexpected one tells where it was raised."""
     if isinstance(error, Unobserved):
         return Problem(error.problem, error.reason, error.remedy)
     if isinstance(error, OSError):
         return _system(error)
-    _log.error("observing %s failed", what, exc_info=error)
-    return Problem(protocol.FAILED, f"the collector failed: {type(error).__name__}", "report it, with the log")
+    files = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    way = " > ".join(f"{os.path.basename(file)}:{line}" for file, line in files[1:])
+    return Problem(protocol.FAILED, f"the collector failed: {error!r:.200} ({way})", "report it")
 
 
 def _system(error: OSError) -> Problem:
-    where = f"{error.filename}: " if error.filename else ""
+    where = f"{printable(os.fsencode(str(error.filename)))}: " if error.filename else ""
     reason = f"{where}{error.strerror or error}"
     if isinstance(error, PermissionError):
         return Problem(protocol.PERMISSION, reason, f"let uid {os.geteuid()} read it")

@@ -45,7 +45,7 @@ class CollectorRunner:
         try:
             readings = dict(self._collector.collect(now))
         except Exception as error:  # noqa: BLE001  # isolation: whatever a collector raises stays with its family
-            found = problems[SINGLE] = problem(error, self.family.name)
+            found = problems[SINGLE] = problem(error)
             self._failures += found.code != protocol.UNSUPPORTED
         duration = time.perf_counter() - began
         self._observation = Observation(self.family, now, readings, problems, duration, self._failures)
@@ -120,6 +120,7 @@ class Runner:
                 level = logging.INFO if found.code == protocol.UNSUPPORTED else logging.WARNING
                 _log.log(level, "%s is unavailable: %s", f"{name}@{instance}" if instance else name, found.reason)
         for instance in before:
-            if instance not in after:
+            # What is gone is not available again.
+            if instance not in after and (instance == SINGLE or instance in observation.readings):
                 _log.info("%s is available again", f"{name}@{instance}" if instance else name)
         self._problems[name] = dict(after)

@@ -14,6 +14,8 @@ from healthd.observe._problems import problem
 DEADLINE = 5.0
 """How long one instance may take, seconds."""
 
+_Probe = Callable[[], Reading | None]
+
 
 class _Run:
     """One pass over the instances. Its thread writes, the loop reads."""
@@ -24,31 +26,52 @@ class _Run:
         self.problems = dict(skip)
         self.current = SINGLE
         """The instance that is being read; `SINGLE` while it is not known yet which there are."""
-        self.rest: Iterator[tuple[str, Callable[[], Reading | None]]] | None = None
+        self.rest: Iterator[tuple[str, _Probe]] | None = None
         self.began = self.since = time.monotonic()
-        self.done = False
-        self.left = False
-        """Left behind with its hanging instance: another run has taken the rest over."""
+        self.ended: float | None = None
+        self._left = False
+        self._turn = threading.Lock()
 
-    def go(self, collector: Probing, name: str) -> None:
+    @property
+    def done(self) -> bool:
+        """Whether everything has been read."""
+        return self.ended is not None
+
+    def go(self, collector: Probing) -> None:
         """Read what has not been read yet."""
         try:
             if self.rest is None:
-                self.rest = iter(list(collector.probes(self.now).items()))
+                probes = collector.probes(self.now)
+                # What hangs may be gone by now.
+                self.problems = {instance: late for instance, late in self.problems.items() if instance in probes}
+                self.rest = iter(list(probes.items()))
         except Exception as error:  # noqa: BLE001  # isolation: whatever a collector raises stays with its family
-            self.problems[SINGLE] = problem(error, name)
+            self.problems[SINGLE] = problem(error)
             return
-        while not self.left and (following := next(self.rest, None)):
-            instance, probe = following
-            if instance not in self.problems:
-                self.since, self.current = time.monotonic(), instance
-                self._read(instance, probe, name)
+        while following := self._following(self.rest):
+            self._read(*following)
 
-    def _read(self, instance: str, probe: Callable[[], Reading | None], name: str) -> None:
+    def leave(self) -> str | None:
+        """Return the instance that is past its deadline, if one is: another run takes over what comes after it."""
+        with self._turn:
+            self._left = not self.done and time.monotonic() - self.since > DEADLINE
+            return self.current if self._left else None
+
+    def _following(self, rest: Iterator[tuple[str, _Probe]]) -> tuple[str, _Probe] | None:
+        with self._turn:
+            if self._left:
+                return None
+            for instance, probe in rest:
+                if instance not in self.problems:
+                    self.since, self.current = time.monotonic(), instance
+                    return instance, probe
+        return None
+
+    def _read(self, instance: str, probe: _Probe) -> None:
         try:
             reading = probe()
         except Exception as error:  # noqa: BLE001  # isolation: one instance must not cost the others
-            self.problems[instance] = problem(error, f"{name}@{instance}")
+            self.problems[instance] = problem(error)
         else:
             if reading is not None:
                 self.readings[instance] = reading
@@ -80,7 +103,7 @@ class ProbingRunner:
         skip = {instance: self._late(instance) for instance in self._stuck}
         self._run = _Run(now, skip)
         if SINGLE in skip:
-            self._run.done = True
+            self._run.ended = time.monotonic()
         else:
             self._hand_over(self._run)
 
@@ -89,30 +112,28 @@ class ProbingRunner:
         run = self._run
         if run is None:
             return None
-        if not run.done and time.monotonic() - run.since > DEADLINE:
-            self._leave_behind(run)
-        if not run.done:
+        if (late := run.leave()) is not None:
+            run = self._run = self._leave_behind(run, late)
+        if run.ended is None:
             return None
         self._run = None
         if run.problems and any(found.code != protocol.UNSUPPORTED for found in run.problems.values()):
             self._failures += 1
-        duration = time.monotonic() - run.began
-        return Observation(self.family, run.now, run.readings, run.problems, duration, self._failures)
+        return Observation(self.family, run.now, run.readings, run.problems, run.ended - run.began, self._failures)
 
-    def _leave_behind(self, run: _Run) -> None:
+    def _leave_behind(self, run: _Run, instance: str) -> _Run:
         """Let the thread wait for the hanging instance alone, and go on with the others in a new one."""
-        instance, run.left = run.current, True
         assert self._thread
         self._stuck[instance] = self._thread
         self._thread = self._work = None
         successor = _Run(run.now, run.problems | {instance: self._late(instance)})
         successor.readings = dict(run.readings)
         successor.rest, successor.began = run.rest, run.began
-        self._run = successor
         if instance == SINGLE:
-            successor.done = True
+            successor.ended = time.monotonic()
         else:
             self._hand_over(successor)
+        return successor
 
     def _late(self, instance: str) -> Problem:
         what = instance or self.family.name
@@ -131,7 +152,7 @@ class ProbingRunner:
         # A thread that was left behind ends when what it waits for returns.
         while self._work is work:
             run = work.get()
-            run.go(self._collector, self.family.name)
-            run.done = True
+            run.go(self._collector)
+            run.ended = time.monotonic()
             with suppress(RuntimeError):  # the loop is closed: the daemon ends
                 self._woken()

@@ -3,6 +3,7 @@
 import logging
 import os
 import select
+from contextlib import suppress
 
 from healthd.events import changes, encode
 from healthd.model import Cycle
@@ -17,9 +18,9 @@ class Console:
     """Publishes events on a descriptor, standard output by default."""
 
     def __init__(self, descriptor: int = 1) -> None:
-        self._descriptor = descriptor
+        self._descriptor = _own(descriptor)
         self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
+        self._poll.register(self._descriptor, select.POLLOUT)
         self._rest = b""
         self.lost = 0
         """Lines that nobody took."""
@@ -55,3 +56,14 @@ class Console:
                 return b""
             data = data[written:]
         return data
+
+
+def _own(descriptor: int) -> int:
+    """Return what can be written without blocking.
+
+    A terminal takes less than poll promises. O_NONBLOCK would hold for everyone who shares it: open it anew.
+    """
+    if os.isatty(descriptor):
+        with suppress(OSError):
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return descriptor

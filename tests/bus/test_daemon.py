@@ -189,3 +189,27 @@ def test_a_fault_in_proc_costs_its_family_only(bus, tmp_path):
         assert "load is unavailable" in daemon.log
     finally:
         daemon.stop()
+
+
+def test_it_ends_at_once_while_the_bus_hangs_at_start(bus):
+    bus.signal(signal.SIGSTOP)
+    daemon = Healthd(bus.address)
+    with open(f"/proc/{daemon.process.pid}/status") as status:
+
+        def catches_sigterm():
+            status.seek(0)
+            caught = next(line for line in status if line.startswith("SigCgt"))
+            return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+
+        eventually(catches_sigterm)
+    assert daemon.stop() == 0
+
+
+def test_a_fault_of_ours_is_an_exit_code_and_whole_in_the_log(bus):
+    script = (
+        "import sys; from healthd import cli, pipeline; pipeline.Pipeline.cycle = None; "
+        f"sys.exit(cli.main(['--bus', {bus.address!r}]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == protocol.EXIT_SOFTWARE
+    assert "internal error: TypeError" in ended.stderr
