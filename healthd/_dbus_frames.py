@@ -14,6 +14,8 @@ _FIXED = 16
 _MAX_FIELDS = 64 * 1024
 _MAX_MESSAGE = 1 << 27
 _LARGEST = _FIXED + _MAX_FIELDS + 8 + MAX_BODY
+# Field 8 of the header, a variant of type `g`.
+_SIGNATURE_FIELD = b"\x08\x01g\0"
 _ORDERS = {ord("l"): struct.Struct("<III"), ord("B"): struct.Struct(">III")}
 
 
@@ -106,3 +108,13 @@ class Framer:
             if oversized:
                 data[4:8] = bytes(4)
             return Frame(kind, flags, serial, data, oversized)
+
+
+def with_body(header: bytearray, signature: str, body: bytes) -> bytes:
+    """Return a little-endian message without a body, as it is with one that is marshalled already."""
+    fields = int.from_bytes(header[12:16], "little")
+    message = header[: _FIXED + fields]
+    message += bytes(-len(message) % 8) + _SIGNATURE_FIELD + bytes([len(signature)]) + signature.encode() + b"\0"
+    message[4:8] = len(body).to_bytes(4, "little")
+    message[12:16] = (len(message) - _FIXED).to_bytes(4, "little")
+    return bytes(message) + bytes(-len(message) % 8) + body

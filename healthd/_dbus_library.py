@@ -5,41 +5,44 @@ HEALTHD_DBUS_LIBRARY (`dbus_fast` or `dbus_next`) insists on one.
 """
 
 import importlib
+import importlib.util
 import os
 import sys
-import typing
 from types import ModuleType
 from typing import Any
 
+from healthd.errors import UsageError
+
 VARIABLE = "HEALTHD_DBUS_LIBRARY"
-COVERED = (1, 84), (6, 0)
-"""Versions of dbus-fast that are taken: from the first, to before the second."""
+COVERED = (2, 21), (6, 0)
+"""Versions of dbus-fast that are taken: from the first, to before the second.
+
+Old ones, Debian 12's 1.84 among them, write wrong lengths of strings that are not ASCII, for which the bus ends the
+connection.
+"""
 
 _CACHED_SIGNATURES = 1024
 
 
 def _import(name: str, module: str) -> ModuleType:
-    """Import a module of the library without what it does not need here.
+    """Import one module of the library, without the package around it.
 
-    dbus-next loads GLib where python3-gi is installed, and asks `typing` for a decorator that Python 3.15 removed.
+    What the libraries import by themselves is never used here: services, clients, XML, GLib where python3-gi is
+    installed, and a decorator that Python 3.15 removed. It would cost 5 MiB and half of the start-up.
     """
-    hidden = "gi" not in sys.modules
-    if hidden:
-        sys.modules["gi"] = None  # type: ignore[assignment]  # None is how an import is made to fail
-    lacking = not hasattr(typing, "no_type_check_decorator")
-    if lacking:
-        typing.no_type_check_decorator = lambda decorator: decorator
-    try:
-        return importlib.import_module(f"{name}.{module}")
-    finally:
-        if hidden:
-            del sys.modules["gi"]
-        if lacking:
-            del typing.no_type_check_decorator
+    if name not in sys.modules:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.submodule_search_locations is None:
+            raise ImportError(f"there is no package {name}")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+    return importlib.import_module(f"{name}.{module}")
 
 
 def _choose() -> tuple[str, str]:
-    """Return the library's name and version."""
+    """Return the library's name and version.
+
+    Raises UsageError where there is none.
+    """
     insisted = os.environ.get(VARIABLE)
     for name in [insisted] if insisted else ["dbus_fast", "dbus_next"]:
         try:
@@ -49,11 +52,14 @@ def _choose() -> tuple[str, str]:
         major_minor = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
         if insisted or name == "dbus_next" or COVERED[0] <= major_minor < COVERED[1]:
             return name, version
-    raise ImportError(f"no D-Bus library: install {insisted or 'dbus-next'}")
+    wanted = f" {insisted!r} ({VARIABLE})" if insisted else ""
+    raise UsageError(f"there is no D-Bus library{wanted}: install dbus-next")
 
 
 NAME, VERSION = _choose()
 
+# First: dbus-next's modules import each other in a circle that can be entered only here.
+_errors = _import(NAME, "errors")
 _message = _import(NAME, "message")
 _constants = _import(NAME, "constants")
 _signature = _import(NAME, "signature")
@@ -62,9 +68,11 @@ _signature = _import(NAME, "signature")
 Message: Any = _message.Message
 MessageType: Any = _constants.MessageType
 Variant: Any = _signature.Variant
+Marshaller: Any = _import(NAME, "_private.marshaller").Marshaller
 Unmarshaller: Any = _import(NAME, "_private.unmarshaller").Unmarshaller
 parse_address: Any = _import(NAME, "_private.address").parse_address
-InvalidAddressError: Any = _import(NAME, "errors").InvalidAddressError
+is_bus_name_valid: Any = _import(NAME, "validators").is_bus_name_valid
+InvalidAddressError: Any = _errors.InvalidAddressError
 
 
 def trim_signatures() -> int:

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the daemon in the foreground and return its exit code."""
+    _open_standard_descriptors()
     logging.basicConfig(format="healthd: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         options = _parser().parse_args(arguments)
@@ -74,6 +75,13 @@ def main(arguments: list[str] | None = None) -> int:
         _log.critical("internal error: %r; report it, with the log", error, exc_info=not sys.stderr.isatty())
         return protocol.EXIT_SOFTWARE
     return protocol.EXIT_OK
+
+
+def _open_standard_descriptors() -> None:
+    """Open what the caller closed: else a socket would become the standard output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,11 +68,14 @@ class Signal(NamedTuple):
     body: list[Any]
 
 
-class Reply(NamedTuple):
-    """What a call is answered with."""
+class Reply:
+    """What a call is answered with: marshalled when it is made, so that it can be sent to many."""
 
-    signature: str = ""
-    body: tuple[Any, ...] = ()
+    __slots__ = ("encoded", "signature")
+
+    def __init__(self, signature: str = "", body: Sequence[Any] = ()) -> None:
+        self.signature = signature
+        self.encoded = bytes(library.Marshaller(signature, list(body)).marshall())
 
 
 Handler = Callable[[Call], Reply]
@@ -293,7 +296,8 @@ class Connection(asyncio.BufferedProtocol):
         except Exception:  # noqa: BLE001  # the libraries raise whatever their parsing stumbles over
             message = None
         library.trim_signatures()
-        if message is None:
+        sender = message.sender or _DRIVER if message else ""
+        if not (library.is_bus_name_valid(sender) and sender.isprintable()):
             self.dropped += 1
         elif frame.kind == frames.METHOD_CALL:
             self._answer(frame, message)
@@ -311,12 +315,14 @@ class Connection(asyncio.BufferedProtocol):
         return bool(self._waiting)
 
     def _answer(self, frame: frames.Frame, message: Any) -> None:
-        parts = {"destination": message.sender, "reply_serial": frame.serial}
+        parts: dict[str, Any] = {"destination": message.sender or None, "reply_serial": frame.serial}
         try:
             reply = self._reply(frame, message)
-            self._send(frames.METHOD_RETURN, signature=reply.signature, body=list(reply.body), **parts)
+            self._send(frames.METHOD_RETURN, reply, **parts)
         except CallError as error:
-            self._send(frames.ERROR, error_name=error.name, signature="s", body=[str(error)], **parts)
+            # It may quote what the caller sent.
+            text = str(error).replace("\0", " ")
+            self._send(frames.ERROR, error_name=error.name, signature="s", body=[text], **parts)
         except Exception:  # noqa: BLE001  # the edge: our fault reaches the log, neither the caller nor the connection
             _log.exception("answering %s.%s failed", message.interface, message.member)
             self._send(frames.ERROR, error_name=FAILED, signature="s", body=["internal error, see the log"], **parts)
@@ -340,10 +346,13 @@ class Connection(asyncio.BufferedProtocol):
 
     # Outgoing.
 
-    def _send(self, kind: int, **parts: Any) -> int:
+    def _send(self, kind: int, reply: Reply | None = None, **parts: Any) -> int:
         """Marshal a message, hand it to the transport and return its serial; a lost connection takes nothing."""
         self._serial = self._serial % 0xFFFFFFFF + 1
         message = library.Message(message_type=_TYPES[kind], serial=self._serial, **parts)
         if self._transport:
-            self._transport.write(message._marshall(False))  # noqa: SLF001  # the library's own connection does this
+            encoded = message._marshall(False)  # noqa: SLF001  # the library's own connection does this
+            if reply and reply.signature:
+                encoded = frames.with_body(encoded, reply.signature, reply.encoded)
+            self._transport.write(encoded)
         return self._serial

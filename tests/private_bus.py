@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -74,8 +75,12 @@ class Bus:
             os.unlink(f"{self.directory}/bus")
         command = ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--nopidfile", "--nosyslog"]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        eventually(lambda: os.path.exists(f"{self.directory}/bus"))
+        eventually(self._listens)
         os.chmod(f"{self.directory}/bus", 0o777)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(f"{self.directory}/bus") == 0
 
     def signal(self, number: int) -> None:
         assert self.process

@@ -85,13 +85,30 @@ def test_a_bus_that_does_not_let_it_own_the_name_is_said(bus):
         pytest.skip("needs root: this user is the one that the test's policy lets own the name")
     # As another user: the interpreter and the code are loaded before the change of user.
     script = (
-        "import os, sys; from healthd import cli, daemon, observe; observe.collectors(); "
+        "import os, shutil, sys; from healthd import cli, daemon, observe; observe.collectors(); "
         f"os.setuid(65534); sys.exit(cli.main(['--bus', {bus.address!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == protocol.EXIT_NOT_ALLOWED, ended.stderr
     assert "does not let uid 65534 own" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_library_that_is_not_there_is_one_line():
+    ended = run("--bus", "unix:path=/no/such/bus", HEALTHD_DBUS_LIBRARY="bogus")
+    assert ended.returncode == protocol.EXIT_USAGE
+    assert ended.stderr == "healthd: there is no D-Bus library 'bogus' (HEALTHD_DBUS_LIBRARY): install dbus-next\n"
+
+
+def test_a_closed_standard_output_is_no_other_descriptor(bus):
+    command = f"exec {sys.executable} -m healthd --bus {bus.address} --interval 0.25 --console >&-"
+    daemon = Healthd.__new__(Healthd)
+    daemon.start(["sh", "-c", command])
+    try:
+        daemon.ready()
+        assert os.readlink(f"/proc/{daemon.process.pid}/fd/1") == os.devnull
+    finally:
+        assert daemon.stop() == 0
 
 
 def test_help_and_version_need_no_bus():

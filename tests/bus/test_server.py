@@ -154,6 +154,11 @@ def test_get_all_and_managed_objects_and_get_say_the_same(client):
     assert set(everything) == set(host) | {"Instance", "Available", "Problem", "SampledAtUSec"}
 
 
+def test_an_interface_without_properties_has_none_to_tell(client):
+    for interface in ("org.freedesktop.DBus.Peer", PROPERTIES, "org.freedesktop.DBus.ObjectManager"):
+        assert client(PROPERTIES, "GetAll", "s", interface) == {}
+
+
 def test_describe_is_the_whole_snapshot_with_this_machine_in_it(client):
     described = json.loads(client(protocol.MANAGER, "Describe"))
     assert list(described) == [
@@ -190,6 +195,12 @@ def test_read_answers_values_instances_and_unknown(client):
     assert speed["network.speed_bytes_per_second@lo"] == ("t", 2**64 - 1)
 
 
+def test_a_name_that_is_asked_for_many_times_is_answered_once(client):
+    assert len(client(protocol.MANAGER, "Read", "as", ["network.rx_bytes", "network.rx_bytes@lo"] * 500)) == len(
+        client(protocol.MANAGER, "Read", "as", ["network.rx_bytes"])
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "error"),
     [
@@ -200,6 +211,7 @@ def test_read_answers_values_instances_and_unknown(client):
         (["network.rx_bytes@nosuch"], protocol.NOT_AVAILABLE),
         (["memory.percent@x"], protocol.NOT_AVAILABLE),
         (["memory.percent"] * 2000, ERROR + "InvalidArgs"),
+        (["sensor.celsius"], protocol.NOT_AVAILABLE),
     ],
 )
 def test_read_says_what_is_wrong_with_a_name(client, names, error):

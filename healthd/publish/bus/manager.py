@@ -56,7 +56,7 @@ METHODS = (
         "Read",
         "The present values of metrics named `family.field` or `family.field@instance`; without an instance those of "
         "all instances. Unknown is NaN, the largest number, an empty string or -1. Fails with Error.UnknownMetric for "
-        "a name that no family declares, and with Error.NotAvailable for an instance that is not there.",
+        "a name that no family declares, and with Error.NotAvailable where there is no such instance, or none at all.",
         takes=(Argument("metrics", "as"),),
         gives=(Argument("values", "a{sv}"),),
     ),
@@ -122,12 +122,16 @@ class Answers:
         if len(addresses) > MAX_METRICS:
             raise CallError(INVALID_ARGS, f"{len(addresses)} metrics are more than {MAX_METRICS}")
         values = {}
-        for address in addresses:
+        for address in dict.fromkeys(addresses):
             name, at, instance = address.partition("@")
             family, metric = self._metric(name)
             present = snapshot.entries.get(family.name, {})
             if at and (instance not in present or family.single):
                 raise CallError(protocol.NOT_AVAILABLE, f"{family.name} has no instance {instance!r} now")
+            if not present:
+                observation = snapshot.latest.get(family.name)
+                why = f": {observation.problem.reason}" if observation and observation.problem else ""
+                raise CallError(protocol.NOT_AVAILABLE, f"there is no {family.name} now{why}")
             for each in [instance] if at else present:
                 full = f"{name}@{each}" if each != SINGLE else name
                 values[full] = variant(metric, snapshot.value(family, each, metric))

@@ -1,5 +1,6 @@
 """The server: answers calls from the published tree, and signals what changes in it."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,13 @@ from healthd.publish.bus.interface import Interface, Method, node, of_table
 from healthd.publish.bus.tree import Added, Changed, Tree, difference, tree
 from healthd.publish.bus.values import properties, variant
 
+_log = logging.getLogger(__name__)
+
 BACKLOG = 256 * 1024
 """While this much is unsent nothing new is published; the next difference carries everything, bytes."""
 
 _ERROR = "org.freedesktop.DBus.Error."
+_SHARED = {"Describe", "GetManagedObjects", "ListCollectors", "ListMetrics"}
 _MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _EVERYWHERE = (standard.PEER, standard.INTROSPECTABLE, standard.PROPERTIES)
 
@@ -28,28 +32,33 @@ class BusServer:
         self._manager = manager.manager(interval)
         self._answers = manager.Answers(families, interval)
         self._connection: Connection | None = None
-        self._current: Snapshot | None = None
         self._published: Snapshot | None = None
         self._tree: Tree = {}
+        self._replies: dict[str, Reply] = {}
+        """The dear answers that are the same for everyone until something new is published, by method."""
         self.skipped = 0
-        """Cycles that were not published because the bus did not keep up."""
+        """Cycles since the bus stopped keeping up, which were not published."""
 
     def attach(self, connection: Connection) -> None:
         """Serve on a connection; to be done before its name is owned, so that no client sees less than everything."""
         self._connection = connection
         connection.on_call = self.answer
-        if self._current:
-            self._advance(self._current)
 
     def publish(self, cycle: Cycle) -> None:
         """Signal what differs from what was published before."""
-        self._current = cycle.snapshot
         connection = self._connection
         if connection is None or connection.lost.done():
+            # Nobody listens: whoever comes next asks for everything first.
+            self._advance(cycle.snapshot)
             return
         if connection.backlog > BACKLOG:
+            if not self.skipped:
+                _log.warning("the bus does not keep up: nothing new is published until it does")
             self.skipped += 1
             return
+        if self.skipped:
+            _log.info("the bus keeps up again: %d samples are published as one", self.skipped + 1)
+            self.skipped = 0
         before = self._tree
         self._advance(cycle.snapshot)
         for change in difference(before, self._tree):
@@ -74,6 +83,7 @@ class BusServer:
     def _advance(self, snapshot: Snapshot) -> None:
         self._published = snapshot
         self._tree = tree(snapshot)
+        self._replies.clear()
 
     def answer(self, call: Call) -> Reply:
         """Answer a method call.
@@ -87,6 +97,13 @@ class BusServer:
             raise CallError(
                 INVALID_ARGS, f"{method.name} takes {method.signature or 'nothing'!r}, not {call.signature!r}"
             )
+        if method.name in _SHARED:
+            if method.name not in self._replies:
+                self._replies[method.name] = self._reply(interface, method, call)
+            return self._replies[method.name]
+        return self._reply(interface, method, call)
+
+    def _reply(self, interface: Interface, method: Method, call: Call) -> Reply:
         if interface is manager.INTERFACE:
             answer = self._answers.by_name[method.name](self._snapshot(), call.body)
         else:
@@ -95,20 +112,20 @@ class BusServer:
             return Reply()
         return Reply("".join(argument.signature for argument in method.gives), (answer,))
 
+    def _offered(self, path: str) -> list[Interface]:
+        """Return the interfaces without readings that a path has."""
+        return [*_EVERYWHERE, standard.OBJECT_MANAGER, manager.INTERFACE] if path == protocol.ROOT else [*_EVERYWHERE]
+
     def _find(self, call: Call) -> tuple[Interface, Method]:
         """Return the method that is meant; a call may leave its interface out."""
-        offered = [*_EVERYWHERE]
-        if call.path == protocol.ROOT:
-            offered += [standard.OBJECT_MANAGER, manager.INTERFACE]
-        known = set()
+        offered = self._offered(call.path)
         for interface in offered:
-            known.add(interface.name)
             if call.interface in ("", interface.name):
                 for method in interface.methods:
                     if method.name == call.member:
                         return interface, method
-        tables = self._tables(call.path)
-        if call.interface and call.interface not in known | {table.interface for table in tables}:
+        known = {interface.name for interface in offered} | {table.interface for table in self._tables(call.path)}
+        if call.interface and call.interface not in known:
             raise CallError(_ERROR + "UnknownInterface", f"{call.path} has no interface {call.interface!r}")
         raise CallError(_ERROR + "UnknownMethod", f"there is no method {call.member!r} at {call.path}")
 
@@ -151,7 +168,9 @@ class BusServer:
 
     def _get_all(self, path: str, interface: str) -> dict[str, Any]:
         # An empty name means all interfaces (D-Bus specification); systemd's tools ask like that.
-        tables = [self._table(path, interface)] if interface else self._tables(path)
+        tables = [table for table in self._tables(path) if interface in ("", table.interface)]
+        if not tables and interface not in {offered.name for offered in self._offered(path)}:
+            raise CallError(_ERROR + "UnknownInterface", f"{path} has no properties of {interface!r}")
         return {name: value for table in tables for name, value in self._values(table, path).items()}
 
     def _set(self, path: str, interface: str, name: str) -> None:
@@ -170,12 +189,12 @@ class BusServer:
 
     def _live(self, table: Table, path: str) -> Table:
         """Return where the live values of a published table are: in the latest observation of its family."""
-        if self._current is None or path not in self._tree:
+        if self._published is None or path not in self._tree:
             return table
         reading, status = self._tree[path]
         assert isinstance(reading, Reading)
         assert isinstance(status, Status)
-        observation = self._current.latest[reading.family.name]
+        observation = self._published.latest[reading.family.name]
         if table is reading:
             return observation.readings.get(status.instance, table)
         if status.available:
@@ -189,10 +208,8 @@ class BusServer:
         tables = self._tables(path) if path in paths else ()
         if not tables and not children:
             raise CallError(_ERROR + "UnknownObject", f"there is no object {path}")
-        interfaces = [*_EVERYWHERE]
-        if path == protocol.ROOT:
-            interfaces += [standard.OBJECT_MANAGER, manager.INTERFACE]
-        else:
+        interfaces = self._offered(path)
+        if path != protocol.ROOT:
             interfaces += [of_table(type(table)) for table in tables]
         return node(interfaces, sorted(children))
 

@@ -1,0 +1,310 @@
+"""Each collector runs for itself, at its own pace."""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from healthd import protocol
+from healthd.clock import Instant
+from healthd.errors import Unobserved
+from healthd.model import SINGLE, Observation, Problem, Reading, Unit, family, gauge
+from healthd.observe import Runner
+from healthd.observe._files import roots
+
+ROOTS = roots()
+
+
+@family("steady")
+class Steady(Reading):
+    """What is observed each tick."""
+
+    value: float | None = gauge(Unit.LOAD, "A value.")
+
+
+@family("slow", every=30.0)
+class Slow(Reading):
+    """What is observed twice a minute."""
+
+    value: float | None = gauge(Unit.LOAD, "A value.")
+
+
+@family("trouble", instances="thing")
+class Trouble(Reading):
+    """What has difficulties."""
+
+    value: float | None = gauge(Unit.LOAD, "A value.")
+
+
+class Direct:
+    """A collector that does what a test says, and remembers when."""
+
+    def __init__(self, reading: type[Reading], do: Callable[[], object] = lambda: None) -> None:
+        self.reading = reading
+        self.do = do
+        self.times: list[float] = []
+
+    def __call__(self, _: object) -> "Direct":
+        return self
+
+    def collect(self, now: Instant) -> Mapping[str, Reading]:
+        self.times.append(now.since_boot)
+        self.do()
+        return {SINGLE: self.reading(value=now.since_boot)}
+
+
+class Probes:
+    """A probing collector that does what a test says."""
+
+    def __init__(self, reading: type[Reading], probes: Mapping[str, Callable[[], Reading | None]]) -> None:
+        self.reading = reading
+        self.found = probes
+
+    def __call__(self, _: object) -> "Probes":
+        return self
+
+    def probes(self, _: Instant) -> Mapping[str, Callable[[], Reading | None]]:
+        return self.found
+
+
+def at(since_boot: float) -> Instant:
+    return Instant(1767254400.0 + since_boot, since_boot, 0.0)
+
+
+def observe(*collectors: object, times: list[float], interval: float = 5.0, first: int = 0):
+    """Run the collectors at these times, the first ones as at start, and return by time what came by family."""
+
+    async def run() -> list[dict[str, Observation]]:
+        runner = Runner(collectors, ROOTS, interval)
+        return [
+            {found.family.name: found for found in await runner.observe(at(moment), first=number < first)}
+            for number, moment in enumerate(times)
+        ]
+
+    return asyncio.run(run())
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def do() -> None:
+        raise error
+
+    return do
+
+
+@pytest.mark.parametrize(
+    ("error", "problem", "failures"),
+    [
+        (
+            Unobserved(protocol.UNSUPPORTED, "no such thing", "buy one"),
+            Problem(protocol.UNSUPPORTED, "no such thing", "buy one"),
+            0,
+        ),
+        (Unobserved(protocol.MALFORMED, "is cut off"), Problem(protocol.MALFORMED, "is cut off"), 1),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/proc/x"),
+            Problem(protocol.PERMISSION, "/proc/x: Permission denied", f"let uid {os.geteuid()} read it"),
+            1,
+        ),
+        (
+            PermissionError(errno.EPERM, "Operation not permitted"),
+            Problem(protocol.PERMISSION, "Operation not permitted", f"let uid {os.geteuid()} read it"),
+            1,
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x"),
+            Problem(protocol.UNSUPPORTED, "/proc/x: No such file or directory"),
+            0,
+        ),
+        (
+            OSError(errno.EIO, "Input/output error", "/sys/x"),
+            Problem(protocol.FAILED, "/sys/x: Input/output error"),
+            1,
+        ),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "/proc/x"),
+            Problem(protocol.FAILED, "/proc/x: Is a directory"),
+            1,
+        ),
+        (TimeoutError(errno.ETIMEDOUT, "Timed out"), Problem(protocol.FAILED, "Timed out"), 1),
+        (OSError("no number"), Problem(protocol.FAILED, "no number"), 1),
+        (
+            OSError(errno.ESTALE, "Stale file handle", os.fsdecode(b"/caf\xe9\n\x1b[2J")),
+            Problem(protocol.FAILED, r"/caf\xe9\n\x1b[2J: Stale file handle"),
+            1,
+        ),
+    ],
+    ids=repr,
+)
+def test_what_a_collector_raises_stays_with_its_family_and_has_a_reason(error, problem, failures):
+    trouble = Direct(Trouble, raising(error))
+    (found,) = observe(Direct(Steady), trouble, Direct(Slow), times=[100.0])
+    assert found["trouble"].problem == problem
+    assert found["trouble"].problems == {SINGLE: problem}
+    assert found["trouble"].readings == {}
+    assert found["trouble"].failures == failures
+    for other in ("steady", "slow"):
+        assert found[other].readings[SINGLE].value == 100.0
+        assert (found[other].problems, found[other].failures) == ({}, 0)
+
+
+def test_an_unexpected_error_is_a_failure_whose_reason_tells_the_way_to_it():
+    trouble = Direct(Trouble, lambda: int("many\n"))
+    (found,) = observe(trouble, Direct(Steady), times=[100.0])
+    code, reason, remedy = found["trouble"].problem
+    assert (code, remedy) == (protocol.FAILED, "report it")
+    assert "invalid literal for int() with base 10: 'many\\\\n'" in reason
+    lines = (Direct.collect.__code__.co_firstlineno + 2, trouble.do.__code__.co_firstlineno)
+    assert reason.endswith(f"(test_runner.py:{lines[0]} > test_runner.py:{lines[1]})")
+    assert found["steady"].problems == {}
+
+
+def test_the_reason_for_an_unexpected_error_is_one_short_line():
+    (found,) = observe(Direct(Trouble, lambda: (b"\xff" * 100_000).decode("ascii")), times=[100.0])
+    reason = found["trouble"].problem.reason
+    assert reason.startswith("the collector failed: UnicodeDecodeError")
+    assert len(reason) < 300
+    assert reason.isprintable()
+
+
+def test_failures_are_counted_and_retried_at_each_tick_until_it_recovers():
+    trouble = Direct(Trouble, raising(OSError(errno.EIO, "Input/output error")))
+
+    async def run() -> list[Observation]:
+        runner = Runner([trouble], ROOTS, 5.0)
+        found = [*await runner.observe(at(100.0)), *await runner.observe(at(105.0))]
+        trouble.do = lambda: None
+        return [*found, *await runner.observe(at(110.0))]
+
+    first, second, third = asyncio.run(run())
+    assert [first.failures, second.failures, third.failures] == [1, 2, 2]
+    assert second.problem
+    assert third.problem is None
+    assert third.readings[SINGLE].value == 110.0
+
+
+def test_a_change_of_state_is_logged_once(caplog):
+    caplog.set_level(logging.INFO, "healthd.observe")
+    trouble = Direct(Trouble, raising(ValueError("odd")))
+
+    async def run() -> None:
+        runner = Runner([trouble], ROOTS, 5.0)
+        for moment in (100.0, 105.0, 110.0):
+            await runner.observe(at(moment))
+        trouble.do = raising(PermissionError(errno.EACCES, "Permission denied"))
+        for moment in (115.0, 120.0):
+            await runner.observe(at(moment))
+        trouble.do = lambda: None
+        for moment in (125.0, 130.0):
+            await runner.observe(at(moment))
+        trouble.do = raising(Unobserved(protocol.UNSUPPORTED, "no such thing"))
+        for moment in (180.0, 240.0):
+            await runner.observe(at(moment))
+
+    asyncio.run(run())
+    said = [(record.levelname, record.getMessage().partition(" (")[0]) for record in caplog.records]
+    assert said == [
+        ("WARNING", "trouble is unavailable: the collector failed: ValueError('odd')"),
+        ("WARNING", "trouble is unavailable: Permission denied"),
+        ("INFO", "trouble is available again"),
+        ("INFO", "trouble is unavailable: no such thing"),
+    ]
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_each_instance_has_its_own_line_in_the_log_and_none_for_going_away(caplog):
+    caplog.set_level(logging.INFO, "healthd.observe")
+    faulty = raising(OSError(errno.EIO, "Input/output error"))
+    probes = Probes(Trouble, {"a": faulty, "b": lambda: Trouble(value=1.0), "c": faulty})
+
+    async def run() -> None:
+        runner = Runner([probes], ROOTS, 5.0)
+        await runner.observe(at(100.0), first=True)
+        await runner.observe(at(105.0), first=True)
+        probes.found = {"a": lambda: Trouble(value=1.0), "b": lambda: Trouble(value=1.0)}
+        await runner.observe(at(110.0), first=True)
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == [
+        "trouble@a is unavailable: Input/output error",
+        "trouble@c is unavailable: Input/output error",
+        "trouble@a is available again",
+    ]
+
+
+def test_a_slow_family_is_observed_at_multiples_of_its_own_time():
+    steady, slow = Direct(Steady), Direct(Slow)
+    ticks = [103.2, *(float(tick) for tick in range(105, 185, 5))]
+    observe(steady, slow, times=ticks)
+    assert steady.times == ticks
+    assert slow.times == [103.2, 120.0, 150.0, 180.0]
+
+
+def test_a_tick_that_comes_a_hair_early_is_that_tick():
+    steady, slow = Direct(Steady), Direct(Slow)
+    ticks = [90.0, 94.998, 100.001, 104.999, 109.997, 114.998, 119.998, 125.0]
+    observe(steady, slow, times=ticks)
+    assert steady.times == ticks
+    assert slow.times == [90.0, 119.998]
+
+
+def test_an_interval_longer_than_a_familys_own_time_wins():
+    steady, slow = Direct(Steady), Direct(Slow)
+    observe(steady, slow, times=[60.0, 120.0, 180.0], interval=60.0)
+    assert steady.times == slow.times == [60.0, 120.0, 180.0]
+
+
+def test_missed_ticks_are_not_made_up_for():
+    steady = Direct(Steady)
+    observe(steady, times=[100.0, 161.0, 162.0, 165.0])
+    assert steady.times == [100.0, 161.0, 165.0]
+
+
+def test_what_is_unsupported_is_asked_again_once_a_minute_and_taken_up_when_it_comes():
+    trouble, steady = Direct(Trouble, raising(Unobserved(protocol.UNSUPPORTED, "no such thing"))), Direct(Steady)
+    slow = Direct(Slow, trouble.do)
+
+    async def run() -> None:
+        runner = Runner([trouble, steady, slow], ROOTS, 5.0)
+        for tick in range(120, 305, 5):
+            if tick == 270:
+                trouble.do = lambda: None
+            await runner.observe(at(tick))
+
+    asyncio.run(run())
+    assert len(steady.times) == 37
+    assert trouble.times == [120.0, 180.0, 240.0, 300.0]
+    assert slow.times == [120.0, 180.0, 240.0, 300.0]
+
+
+def test_what_is_unsupported_and_has_a_longer_time_of_its_own_keeps_that():
+    @family("rare", every=600.0)
+    class Rare(Reading):
+        """What is observed now and then."""
+
+        value: float | None = gauge(Unit.LOAD, "A value.")
+
+    rare = Direct(Rare, raising(Unobserved(protocol.UNSUPPORTED, "no such thing")))
+    observe(rare, times=[600.0, 660.0, 720.0, 1200.0])
+    assert rare.times == [600.0, 1200.0]
+
+
+def test_at_start_a_second_look_runs_what_changes_and_nothing_slow_twice():
+    steady, slow = Direct(Steady), Direct(Slow)
+    first, second, third = observe(steady, slow, times=[103.2, 103.3, 105.0], first=2)
+    assert set(first) == {"steady", "slow"}
+    assert set(second) == set(third) == {"steady"}
+
+
+def test_an_observation_is_taken_once():
+    first, second = observe(Direct(Steady), times=[100.0, 101.0])
+    assert set(first) == {"steady"}
+    assert second == {}
+
+
+def test_an_observation_says_when_it_was_made_and_how_long_it_took():
+    (found,) = observe(Direct(Steady), times=[100.0])
+    assert found["steady"].instant == at(100.0)
+    assert 0.0 < found["steady"].duration < 1.0

@@ -1,0 +1,98 @@
+"""What the layout promises, beyond the contracts that import-linter checks."""
+
+import ast
+import glob
+import os
+import re
+
+import grimp
+import pytest
+
+import healthctl
+import healthd
+from healthd import observe
+
+PACKAGES = {package.__name__: os.path.dirname(package.__file__) for package in (healthd, healthctl)}
+MODULES = sorted(
+    os.path.relpath(path, os.path.dirname(root))
+    for root in PACKAGES.values()
+    for path in glob.glob(f"{root}/**/*.py", recursive=True)
+)
+HERE = os.path.dirname(PACKAGES["healthd"])
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph("healthd", "healthctl", include_external_packages=True, cache_dir=None)
+
+
+@pytest.fixture(params=MODULES)
+def source(request):
+    with open(os.path.join(HERE, request.param), encoding="utf-8") as file:
+        return file.read()
+
+
+def collectors() -> set[str]:
+    return {collector.__module__ for collector in observe.collectors()}
+
+
+def test_no_collector_knows_another(graph):
+    found = collectors()
+    assert len(found) == 9
+    for collector in found:
+        assert not graph.find_modules_directly_imported_by(collector) & found
+
+
+def test_no_collector_is_known_by_name(graph):
+    for collector in collectors():
+        assert graph.find_modules_that_directly_import(collector) == set()
+
+
+def test_psutil_only_observes(graph):
+    importers = graph.find_modules_that_directly_import("psutil")
+    assert importers
+    assert all(importer.startswith("healthd.observe.") for importer in importers)
+
+
+def test_the_protocol_imports_nothing(graph):
+    assert graph.find_modules_directly_imported_by("healthd.protocol") == set()
+
+
+def test_healthctl_knows_of_healthd_the_protocol_alone(graph):
+    mine = graph.find_descendants("healthctl") | {"healthctl"}
+    others = graph.find_descendants("healthd") | {"healthd"}
+    known = {imported for module in mine for imported in graph.find_modules_directly_imported_by(module) & others}
+    assert known <= {"healthd.protocol", "healthd"}
+    assert "healthd.protocol" in known
+
+
+def test_healthd_starts_no_process_and_opens_no_network_socket(graph):
+    for module in ("subprocess", "multiprocessing", "http", "ssl", "urllib"):
+        importers = graph.find_modules_that_directly_import(module) if module in graph.modules else set()
+        assert not {importer for importer in importers if importer.split(".")[0] == "healthd"}, module
+
+
+def test_a_module_says_what_it_is(source):
+    assert ast.get_docstring(ast.parse(source)), "no docstring"
+
+
+def test_a_module_is_short_enough_to_read(source):
+    assert len(source.splitlines()) < 360
+
+
+def test_whoever_catches_everything_says_why(source):
+    for line in source.splitlines():
+        if re.match(r"\s*except\s*(\(?\s*(Exception|BaseException)\b.*|:.*)", line) and "raise" not in line:
+            following = source[source.index(line) + len(line) :].split("raise", 1)[0]
+            cleans_up = "BaseException" in line and following.count("\n") <= 3
+            assert cleans_up or re.search(r"# noqa: BLE001\s+# \w+", line), line
+
+
+def test_nothing_is_left_for_later(source):
+    assert not re.search(r"\b(TODO|FIXME|XXX|NotImplemented)\b", source)
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    words = {"utils", "util", "helpers", "helper", "common", "base", "core", "misc"}
+    for module in MODULES:
+        assert not words & set(re.split(r"[/_.]", module)), module
