@@ -38,14 +38,12 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._notifier = Notifier()
         self._connection: dbus.Connection | None = None
-        roots = observe.roots()
         collectors = observe.collectors()
         self._server = BusServer(observe.families(collectors), options.interval)
         self._console = Console() if options.console else None
         publishers: list[Publisher] = [self._server, *([self._console] if self._console else [])]
-        runner = observe.Runner(collectors, roots, options.interval)
-        boot_id = roots.proc.text("sys/kernel/random/boot_id", default="")
-        self._pipeline = Pipeline(self._clock, runner, Store(boot_id), publishers)
+        runner = observe.Runner(collectors, observe.roots(), options.interval, self._clock)
+        self._pipeline = Pipeline(runner, Store(), publishers)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until nobody reads the console any more.

@@ -61,7 +61,8 @@ class Band:
         if abs(accepted) >= self.coarse_from:
             width = max(width, self.coarse)
         # Both are rounded to the same resolution: the margin only absorbs binary fractions.
-        return abs(new - accepted) > width * 1.000001
+        # What is no number, or leads away from none, has always left.
+        return not abs(new - accepted) <= width * 1.000001
 
 
 SHARE = Band(absolute=0.5)
@@ -103,6 +104,11 @@ class Metric:
     """Resolution of a float: decimal places."""
     minimum: float
     maximum: float
+
+
+def camel(name: str) -> str:
+    """Return a name as D-Bus writes it: `available_bytes` is `AvailableBytes`, `_usec` becomes `USec`."""
+    return "".join("USec" if word == "usec" else word.capitalize() for word in name.split("_"))
 
 
 def _declare(

@@ -12,6 +12,7 @@ and from that declaration follow the D-Bus property and its documentation, the J
 `healthctl metrics` and the deadband. Every field of a reading can be unknown: `None`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, dataclass_trans
 
 from healthd import protocol
 from healthd.clock import Instant
-from healthd.metric import PRESSURE, SHARE, Band, Kind, Metric, Table, Unit, counter, gauge, state, table
+from healthd.metric import PRESSURE, SHARE, Band, Kind, Metric, Table, Unit, camel, counter, gauge, state, table
 
 __all__ = [
     "PRESSURE",
@@ -40,6 +41,7 @@ __all__ = [
     "Reading",
     "Sample",
     "Snapshot",
+    "Source",
     "Status",
     "Table",
     "Unit",
@@ -54,6 +56,10 @@ SINGLE = ""
 """The instance of a family that has only one."""
 
 _R = TypeVar("_R", bound="Reading")
+
+_NAME = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)*")
+# Interfaces and objects that are no family's.
+_RESERVED = ("condition", "error", "manager", "reading")
 
 
 class Reading(Table):
@@ -101,11 +107,13 @@ class Family:
 def family(name: str, *, event: str = "", instances: str = "", every: float = 0.0) -> Callable[[type[_R]], type[_R]]:
     """Make a class the reading of the family `name`; the words are those of `Family`.
 
-    The event is `system.NAME.updated` where none is given.
+    The event is `system.NAME.updated` where none is given. Raises TypeError for a name that can't be a family's.
     """
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        raise TypeError(f"{name!r} can't be the name of a family: small letters, digits and _, and none of {_RESERVED}")
 
     def decorate(cls: type[_R]) -> type[_R]:
-        made = table(name.capitalize())(cls)
+        made = table(camel(name))(cls)
         for metric in made.metrics:
             if not metric.optional:
                 raise TypeError(f"{cls.__name__}.{metric.name}: all of a reading can be unknown: declare it `… | None`")
@@ -174,7 +182,9 @@ class Sample(NamedTuple):
     """All readings of one cycle."""
 
     instant: Instant
+    boot_id: str
     seq: int
+    """Counts samples since the source began."""
     observations: tuple[Observation, ...]
 
 
@@ -240,6 +250,13 @@ class Probing(Protocol):
 
         Each may raise Unobserved or OSError for its instance alone.
         """
+
+
+class Source(Protocol):
+    """Where samples come from."""
+
+    async def sample(self, *, first: bool = False) -> Sample:
+        """Return the next sample; at `first` with everything that changes each tick, whatever is due."""
 
 
 class Publisher(Protocol):

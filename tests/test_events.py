@@ -38,7 +38,7 @@ class Machine:
     """A store fed by hand, and the events of each cycle."""
 
     def __init__(self) -> None:
-        self.store = Store(BOOT_ID)
+        self.store = Store()
         self.seq = 0
         self.before: Snapshot | None = None
         self.snapshot: Snapshot | None = None
@@ -49,7 +49,7 @@ class Machine:
         observations = tuple(
             Observation(of.family, now, readings, problems, 0.0, 0) for of, readings, problems in families
         )
-        self.before, self.snapshot = self.snapshot, self.store.accept(Sample(now, self.seq, observations))
+        self.before, self.snapshot = self.snapshot, self.store.accept(Sample(now, BOOT_ID, self.seq, observations))
         return [encode(event) for event in changes(self.before, self.snapshot)]
 
     def short(self, *families: tuple[type[Reading], dict[str, Reading], dict[str, Problem]]) -> list[str]:

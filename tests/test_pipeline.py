@@ -50,7 +50,7 @@ def run(roots, collectors, *steps, first: int = 0) -> Shelf:
 
     async def cycles() -> None:
         clock = Script(*(step for step in steps if not callable(step)))
-        pipeline = Pipeline(clock, Runner(collectors, roots, 5.0), Store("boot"), [shelf, other])
+        pipeline = Pipeline(Runner(collectors, roots, 5.0, clock), Store(), [shelf, other])
         for number, step in enumerate(steps):
             if callable(step):
                 step()
@@ -69,7 +69,7 @@ def test_a_cycle_brings_the_snapshot_and_the_one_before_to_every_publisher(lapto
     assert third.before is second.snapshot
     assert [one.snapshot.seq for one in (first, second, third)] == [1, 2, 3]
     assert [one.snapshot.instant.since_boot for one in (first, second, third)] == [100.0, 105.0, 110.0]
-    assert first.snapshot.boot_id == "boot"
+    assert first.snapshot.boot_id == laptop.proc.text("sys/kernel/random/boot_id")
 
 
 def test_what_was_read_is_what_is_published_and_only_a_change_is_a_change(laptop):
@@ -97,10 +97,10 @@ def test_a_file_that_goes_and_comes_back_is_unavailable_in_between(laptop):
             return super().collect(now)
 
     shelf = run(
-        laptop, [Anew], 60.0, lambda: os.rename(path, f"{path}~"), 120.0, lambda: os.rename(f"{path}~", path), 180.0
+        laptop, [Anew], 60.0, lambda: os.rename(path, f"{path}~"), 65.0, lambda: os.rename(f"{path}~", path), 70.0
     )
     status = [one.snapshot.entries["load"][SINGLE].status for one in shelf.cycles]
-    assert [(one.available, one.problem) for one in status] == [(True, ""), (False, "unsupported"), (True, "")]
+    assert [(one.available, one.problem) for one in status] == [(True, ""), (False, "vanished"), (True, "")]
     assert status[1].sampled_at_usec == (1767268800 + 60) * 10**6
 
 
@@ -115,3 +115,22 @@ def test_all_families_of_a_recorded_machine_come_in_the_first_snapshot(laptop):
     (cycle,) = run(laptop, collectors, 100.0, first=1).cycles
     assert set(cycle.snapshot.entries) == {family.name for family in observe.families(collectors)}
     assert cycle.snapshot.entries["memory"][SINGLE].reading.percent == 55.0
+
+
+def test_a_publisher_that_fails_is_said_once_and_costs_the_others_nothing(laptop, caplog):
+    class Broken(Shelf):
+        def publish(self, cycle):
+            super().publish(cycle)
+            if len(self.cycles) in (1, 2, 4):
+                raise RuntimeError("out of paper")
+
+    broken, shelf = Broken(), Shelf()
+
+    async def cycles():
+        pipeline = Pipeline(Runner([LoadCollector], laptop, 5.0), Store(), [broken, shelf])
+        for _ in range(4):
+            await pipeline.cycle(first=True)
+
+    asyncio.run(cycles())
+    assert len(shelf.cycles) == 4
+    assert [record.message for record in caplog.records] == ["publishing by Broken failed"] * 2

@@ -7,7 +7,7 @@ import click
 
 from healthctl import terminal
 from healthctl.client import Client
-from healthctl.errors import UnknownMetric
+from healthctl.errors import Unavailable, UnknownMetric
 from healthctl.options import Settings, shared
 from healthctl.render.style import Style
 
@@ -28,6 +28,8 @@ def command(context: click.Context, metrics: tuple[str, ...]) -> None:
             values = client.read(metrics)
         except UnknownMetric as error:
             raise _explained(error, metrics, client.metrics()) from error
+        if not values:
+            raise _absent(metrics, client.collectors())
     if settings.json:
         terminal.write([json.dumps(values)])
     else:
@@ -49,6 +51,13 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(_plain, value))
     return str(value)
+
+
+def _absent(asked: tuple[str, ...], collectors: dict[str, dict[str, Any]]) -> Unavailable:
+    """Tell why there is nothing to write: the families have no instances."""
+    families = dict.fromkeys(address.partition(".")[0] for address in asked)
+    reasons = [f"there is no {name} now: {collectors[name].get('reason') or 'none was found'}" for name in families]
+    return Unavailable("; ".join(reasons))
 
 
 def _explained(error: UnknownMetric, asked: tuple[str, ...], known: dict[str, dict[str, Any]]) -> UnknownMetric:

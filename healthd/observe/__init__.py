@@ -23,4 +23,4 @@ def collectors() -> list[CollectorType]:
 
 def families(of: Iterable[CollectorType]) -> list[Family]:
     """Return the families that these collectors observe."""
-    return [getattr(collector, "reading").family for collector in of]  # noqa: B009  # a class attribute of the callable
+    return [collector.reading.family for collector in of]

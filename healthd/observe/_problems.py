@@ -1,5 +1,6 @@
 """What was raised while observing becomes a problem that a user can act on."""
 
+import errno
 import os
 import traceback
 
@@ -25,6 +26,6 @@ def _system(error: OSError) -> Problem:
     reason = f"{where}{error.strerror or error}"
     if isinstance(error, PermissionError):
         return Problem(protocol.PERMISSION, reason, f"let uid {os.geteuid()} read it")
-    if isinstance(error, FileNotFoundError):
-        return Problem(protocol.UNSUPPORTED, reason, "")
+    if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        return Problem(protocol.VANISHED, reason, "")
     return Problem(protocol.FAILED, reason, "")

@@ -4,16 +4,28 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Protocol
 
 from healthd import protocol
-from healthd.clock import Instant
-from healthd.model import SINGLE, Collector, Observation, Probing, Problem, Reading
+from healthd.clock import Clock, Instant, SystemClock
+from healthd.errors import Unobserved
+from healthd.model import SINGLE, Collector, Family, Observation, Probing, Problem, Reading, Sample
+from healthd.observe._checks import check
 from healthd.observe._files import Roots
 from healthd.observe._problems import problem
 from healthd.observe._threads import ProbingRunner
 
-CollectorType = Callable[[Roots], Collector | Probing]
+
+class CollectorType(Protocol):
+    """The class of a collector."""
+
+    reading: type[Reading]
+
+    def __call__(self, roots: Roots) -> Collector | Probing:
+        """Make a collector that reads below `roots`."""
+
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +43,9 @@ class CollectorRunner:
 
     busy = False
 
-    def __init__(self, collector: Collector) -> None:
-        self.family = collector.reading.family
-        self._collector = collector
+    def __init__(self, family: Family, collect: Callable[[Instant], Mapping[str, Reading]]) -> None:
+        self.family = family
+        self._collect = collect
         self._observation: Observation | None = None
         self._failures = 0
 
@@ -43,8 +55,10 @@ class CollectorRunner:
         problems: dict[str, Problem] = {}
         readings: dict[str, Reading] = {}
         try:
-            readings = dict(self._collector.collect(now))
+            readings = dict(self._collect(now))
+            check(self.family, readings)
         except Exception as error:  # noqa: BLE001  # isolation: whatever a collector raises stays with its family
+            readings = {}
             found = problems[SINGLE] = problem(error)
             self._failures += found.code != protocol.UNSUPPORTED
         duration = time.perf_counter() - began
@@ -56,18 +70,34 @@ class CollectorRunner:
         return observation
 
 
-class Runner:
-    """Observes: all collectors at their cadences."""
+def _refuse(why: Problem, _: Instant) -> Mapping[str, Reading]:
+    raise Unobserved(*why)
 
-    def __init__(self, collectors: Iterable[CollectorType], roots: Roots, interval: float) -> None:
+
+class Runner:
+    """Observes this machine: all collectors at their cadences."""
+
+    def __init__(
+        self, collectors: Iterable[CollectorType], roots: Roots, interval: float, clock: Clock | None = None
+    ) -> None:
         self.interval = interval
+        self._clock = clock or SystemClock()
+        self._boot_id = roots.proc.text("sys/kernel/random/boot_id", default="")
+        self._seq = 0
         self._finished = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._runners = [self._runner(make(roots)) for make in collectors]
+        self._runners = [self._runner(make, roots) for make in collectors]
         # Those that hand over to a thread begin first: they run while the others do.
         self._runners.sort(key=lambda runner: not isinstance(runner, ProbingRunner))
         self._next = dict.fromkeys(self._runners, -math.inf)
         self._problems: dict[str, dict[str, Problem]] = {}
+
+    async def sample(self, *, first: bool = False) -> Sample:
+        """Take a sample now; `first` as for `observe`."""
+        now = self._clock.now()
+        observations = await self.observe(now, first=first)
+        self._seq += 1
+        return Sample(now, self._boot_id, self._seq, observations)
 
     async def observe(self, now: Instant, *, first: bool = False) -> tuple[Observation, ...]:
         """Run what is due, or at `first` everything that changes each tick, and return what it brought."""
@@ -82,10 +112,14 @@ class Runner:
             self._log_changes(observation)
         return observations
 
-    def _runner(self, collector: Collector | Probing) -> CollectorRunner | ProbingRunner:
+    def _runner(self, make: CollectorType, roots: Roots) -> CollectorRunner | ProbingRunner:
+        try:
+            collector = make(roots)
+        except Exception as error:  # noqa: BLE001  # isolation: a collector that can't be made is unavailable, not fatal
+            return CollectorRunner(make.reading.family, partial(_refuse, problem(error)))
         if isinstance(collector, Probing):
             return ProbingRunner(collector, self._woken)
-        return CollectorRunner(collector)
+        return CollectorRunner(collector.reading.family, collector.collect)
 
     def _woken(self) -> None:
         """From a thread: say that a run is done."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from healthd import protocol
 from healthd.clock import Instant
-from healthd.model import SINGLE, Observation, Probing, Problem, Reading
+from healthd.model import SINGLE, Family, Observation, Probing, Problem, Reading
+from healthd.observe._checks import check_reading
 from healthd.observe._problems import problem
 
 DEADLINE = 5.0
@@ -20,7 +21,8 @@ _Probe = Callable[[], Reading | None]
 class _Run:
     """One pass over the instances. Its thread writes, the loop reads."""
 
-    def __init__(self, now: Instant, skip: dict[str, Problem]) -> None:
+    def __init__(self, family: Family, now: Instant, skip: dict[str, Problem]) -> None:
+        self._family = family
         self.now = now
         self.readings: dict[str, Reading] = {}
         self.problems = dict(skip)
@@ -41,7 +43,7 @@ class _Run:
         """Read what has not been read yet."""
         try:
             if self.rest is None:
-                probes = collector.probes(self.now)
+                probes = {str(instance): probe for instance, probe in collector.probes(self.now).items()}
                 # What hangs may be gone by now.
                 self.problems = {instance: late for instance, late in self.problems.items() if instance in probes}
                 self.rest = iter(list(probes.items()))
@@ -70,6 +72,8 @@ class _Run:
     def _read(self, instance: str, probe: _Probe) -> None:
         try:
             reading = probe()
+            if reading is not None:
+                check_reading(self._family, reading)
         except Exception as error:  # noqa: BLE001  # isolation: one instance must not cost the others
             self.problems[instance] = problem(error)
         else:
@@ -101,7 +105,7 @@ class ProbingRunner:
             return
         self._stuck = {instance: thread for instance, thread in self._stuck.items() if thread.is_alive()}
         skip = {instance: self._late(instance) for instance in self._stuck}
-        self._run = _Run(now, skip)
+        self._run = _Run(self.family, now, skip)
         if SINGLE in skip:
             self._run.ended = time.monotonic()
         else:
@@ -126,7 +130,7 @@ class ProbingRunner:
         assert self._thread
         self._stuck[instance] = self._thread
         self._thread = self._work = None
-        successor = _Run(run.now, run.problems | {instance: self._late(instance)})
+        successor = _Run(self.family, run.now, run.problems | {instance: self._late(instance)})
         successor.readings = dict(run.readings)
         successor.rest, successor.began = run.rest, run.began
         if instance == SINGLE:

@@ -43,8 +43,7 @@ def _bands(reading: type[Reading]) -> list[tuple[str, Any, str]]:
 class Store:
     """Holds what is accepted."""
 
-    def __init__(self, boot_id: str) -> None:
-        self._boot_id = boot_id
+    def __init__(self) -> None:
         self._entries: dict[str, Mapping[str, Entry]] = {}
         self._latest: dict[str, Observation] = {}
 
@@ -56,7 +55,7 @@ class Store:
             latest[name] = observation
             entries[name] = _fold(entries.get(name, {}), self._latest.get(name), observation)
         self._entries, self._latest = entries, latest
-        return Snapshot(sample.instant, sample.seq, self._boot_id, entries, latest)
+        return Snapshot(sample.instant, sample.seq, sample.boot_id, entries, latest)
 
 
 def _fold(known: Mapping[str, Entry], before: Observation | None, observation: Observation) -> Mapping[str, Entry]:

@@ -40,7 +40,6 @@ from raw import (
 from healthd import _dbus_library as library
 from healthd import dbus
 from healthd._dbus_frames import MAX_BODY
-from healthd.clock import SystemClock
 from healthd.errors import BusError, BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
 from healthd.observe import Runner, collectors, families, roots
 from healthd.pipeline import Pipeline
@@ -269,7 +268,7 @@ def test_under_backlog_the_server_skips_and_the_next_difference_carries_everythi
         chosen = [each for each in collectors() if families([each])[0].name == "load"]
         server = BusServer(families(chosen), 1.0)
         runner = Runner(chosen, roots(str(proc), f"{tmp_path}/sys", f"{tmp_path}/etc", str(tmp_path)), 1.0)
-        pipeline = Pipeline(SystemClock(), runner, Store("boot"), [server])
+        pipeline = Pipeline(runner, Store(), [server])
 
         async with listening(f"{tmp_path}/bus", peer) as address:
             connection = await dbus.connect(address)

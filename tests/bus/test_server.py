@@ -211,7 +211,6 @@ def test_a_name_that_is_asked_for_many_times_is_answered_once(client):
         (["network.rx_bytes@nosuch"], protocol.NOT_AVAILABLE),
         (["memory.percent@x"], protocol.NOT_AVAILABLE),
         (["memory.percent"] * 2000, ERROR + "InvalidArgs"),
-        (["sensor.celsius"], protocol.NOT_AVAILABLE),
     ],
 )
 def test_read_says_what_is_wrong_with_a_name(client, names, error):

@@ -21,7 +21,7 @@ class Machine:
     """A store that is fed by hand."""
 
     def __init__(self) -> None:
-        self._store = Store("boot")
+        self._store = Store()
         self._seq = 0
 
     def sample(self, **families: dict) -> dict:
@@ -31,7 +31,7 @@ class Machine:
         observations = tuple(
             Observation(readings[name].family, now, found, {}, 0.0, 0) for name, found in families.items()
         )
-        return tree(self._store.accept(Sample(now, self._seq, observations)))
+        return tree(self._store.accept(Sample(now, "boot", self._seq, observations)))
 
 
 def test_a_single_family_has_one_object_and_others_one_per_instance():

@@ -53,7 +53,7 @@ class Direct:
     def collect(self, now: Instant) -> Mapping[str, Reading]:
         self.times.append(now.since_boot)
         self.do()
-        return {SINGLE: self.reading(value=now.since_boot)}
+        return {SINGLE if self.reading.family.single else "one": self.reading(value=now.since_boot)}
 
 
 class Probes:
@@ -115,8 +115,8 @@ def raising(error: Exception) -> Callable[[], None]:
         ),
         (
             FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x"),
-            Problem(protocol.UNSUPPORTED, "/proc/x: No such file or directory"),
-            0,
+            Problem(protocol.VANISHED, "/proc/x: No such file or directory"),
+            1,
         ),
         (
             OSError(errno.EIO, "Input/output error", "/sys/x"),
@@ -182,7 +182,7 @@ def test_failures_are_counted_and_retried_at_each_tick_until_it_recovers():
     assert [first.failures, second.failures, third.failures] == [1, 2, 2]
     assert second.problem
     assert third.problem is None
-    assert third.readings[SINGLE].value == 110.0
+    assert third.readings["one"].value == 110.0
 
 
 def test_a_change_of_state_is_logged_once(caplog):

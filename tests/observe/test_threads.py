@@ -253,7 +253,7 @@ def test_a_late_error_changes_nothing(hanging):
 def test_a_run_that_was_left_takes_nothing_of_what_another_took_over(hanging):
     held = hanging()
     collector = Probes(a=held, b=well(2.0))
-    run = _threads._Run(at(0.0), {})
+    run = _threads._Run(collector.reading.family, at(0.0), {})
     thread = threading.Thread(target=run.go, args=(collector,))
     thread.start()
     eventually(lambda: run.leave() == "a")
@@ -316,7 +316,7 @@ def test_a_list_of_probes_that_fails_is_a_problem_of_the_family():
 @pytest.mark.parametrize(
     ("error", "code", "failures"),
     [
-        (FileNotFoundError(2, "No such file or directory"), protocol.UNSUPPORTED, 0),
+        (FileNotFoundError(2, "No such file or directory"), protocol.VANISHED, 1),
         (PermissionError(13, "Permission denied"), protocol.PERMISSION, 1),
         (ValueError("odd"), protocol.FAILED, 1),
     ],

@@ -27,7 +27,7 @@ class Reader:
         self.out, self.descriptor = os.pipe()
         fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, PIPE)
         self.console = Console(self.descriptor)
-        self._store = Store("boot")
+        self._store = Store()
         self._seq = 0
         self._before = None
 
@@ -38,7 +38,7 @@ class Reader:
         readings = {} if reason else {SINGLE: Load(load1=float(self._seq), load5=1.0, load15=1.0)}
         problems = {SINGLE: Problem(f"code{self._seq}", reason)} if reason else {}
         observation = Observation(Load.family, now, readings, problems, 0.0, 0)
-        snapshot = self._store.accept(Sample(now, self._seq, (observation,)))
+        snapshot = self._store.accept(Sample(now, "boot", self._seq, (observation,)))
         cycle, self._before = Cycle(self._before, snapshot), snapshot
         self.console.publish(cycle)
 

@@ -179,14 +179,14 @@ class Machine:
     """A store fed by hand."""
 
     def __init__(self) -> None:
-        self.store = Store("boot")
+        self.store = Store()
         self.seq = 0
 
     def now(self) -> Instant:
         return Instant(1000.5 + self.seq, float(self.seq), 0.0)
 
     def observe(self, *observations: Observation) -> Snapshot:
-        return self.store.accept(Sample(self.now(), self.seq, observations))
+        return self.store.accept(Sample(self.now(), "boot", self.seq, observations))
 
     def things(self, readings: dict[str, float], problems: dict[str, Problem] | None = None) -> Snapshot:
         self.seq += 1

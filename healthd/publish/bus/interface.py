@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from healthd.model import Metric, Status, Table
-from healthd.publish.bus.values import camel
+from healthd.metric import Metric, Table, camel
+from healthd.model import Status
 
 DOCTYPE = (
     '<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"\n'

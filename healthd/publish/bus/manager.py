@@ -7,9 +7,10 @@ from healthd import protocol
 from healthd.dbus import INVALID_ARGS, Variant
 from healthd.errors import CallError
 from healthd.events import describe
+from healthd.metric import camel
 from healthd.model import SINGLE, Family, Metric, Snapshot, Table, Unit, state, table
 from healthd.publish.bus.interface import Argument, Method, of_table
-from healthd.publish.bus.values import UNKNOWN, camel, variant
+from healthd.publish.bus.values import UNKNOWN, variant, wire
 
 
 @table("Manager")
@@ -56,7 +57,7 @@ METHODS = (
         "Read",
         "The present values of metrics named `family.field` or `family.field@instance`; without an instance those of "
         "all instances. Unknown is NaN, the largest number, an empty string or -1. Fails with Error.UnknownMetric for "
-        "a name that no family declares, and with Error.NotAvailable where there is no such instance, or none at all.",
+        "a name that no family declares, and with Error.NotAvailable for an instance that is not there.",
         takes=(Argument("metrics", "as"),),
         gives=(Argument("values", "a{sv}"),),
     ),
@@ -92,11 +93,14 @@ class Answers:
                 "interface": Variant("s", family.reading.interface),
                 "property": Variant("s", camel(metric.name)),
                 "signalled": Variant("b", not metric.live),
-                "instances": Variant("as", [name for name in snapshot.entries.get(family.name, ()) if name != SINGLE]),
+                "instances": Variant("as", self._instances(snapshot, family)),
             }
             for family in self._families.values()
             for metric in family.reading.metrics
         }
+
+    def _instances(self, snapshot: Snapshot, family: Family) -> list[str]:
+        return [wire("s", name) for name in snapshot.entries.get(family.name, ()) if name != SINGLE]
 
     def _collectors(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
         return {family.name: self._collector(snapshot, family) for family in self._families.values()}
@@ -109,8 +113,8 @@ class Answers:
             "summary": Variant("s", family.summary),
             "available": Variant("b", not code),
             "problem": Variant("s", code),
-            "reason": Variant("s", reason),
-            "remedy": Variant("s", remedy),
+            "reason": Variant("s", wire("s", reason)),
+            "remedy": Variant("s", wire("s", remedy)),
             "duration_usec": Variant("t", round(observation.duration * 1e6) if observation else UNKNOWN["t"]),
             "failures": Variant("t", observation.failures if observation else 0),
             "sampled_at_usec": Variant("t", round(observation.instant.time * 1e6) if observation else UNKNOWN["t"]),
@@ -128,10 +132,6 @@ class Answers:
             present = snapshot.entries.get(family.name, {})
             if at and (instance not in present or family.single):
                 raise CallError(protocol.NOT_AVAILABLE, f"{family.name} has no instance {instance!r} now")
-            if not present:
-                observation = snapshot.latest.get(family.name)
-                why = f": {observation.problem.reason}" if observation and observation.problem else ""
-                raise CallError(protocol.NOT_AVAILABLE, f"there is no {family.name} now{why}")
             for each in [instance] if at else present:
                 full = f"{name}@{each}" if each != SINGLE else name
                 values[full] = variant(metric, snapshot.value(family, each, metric))

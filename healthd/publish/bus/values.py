@@ -4,16 +4,11 @@ import math
 from typing import Any
 
 from healthd.dbus import Variant
-from healthd.model import Metric, Table
+from healthd.metric import Metric, Table, camel
 
 UNKNOWN: dict[str, Any] = {"d": math.nan, "t": 2**64 - 1, "u": 2**32 - 1, "s": "", "i": -1, "b": False}
 """What stands for unknown, by D-Bus type; an array is then empty."""
 _LARGEST = {"t": 2**64 - 1, "u": 2**32 - 1}
-
-
-def camel(name: str) -> str:
-    """Return a field's name as a property's: `available_bytes` is `AvailableBytes`, `_usec` becomes `USec`."""
-    return "".join("USec" if word == "usec" else word.capitalize() for word in name.split("_"))
 
 
 def wire(signature: str, value: Any) -> Any:
