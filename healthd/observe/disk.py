@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 from healthd import protocol
@@ -12,6 +13,7 @@ from healthd.observe._files import Roots, Tree
 from healthd.observe._rates import Rates
 
 _SECTOR = 512
+_FACTS_EVERY = 60.0
 
 # In memory, images, and drives that are empty most of the time.
 _LEFT_OUT = re.compile(r"(loop|z?ram|fd|sr)\d")
@@ -25,7 +27,7 @@ class Disk(Reading):
     """
 
     model: str | None = state("Model as the device names itself.")
-    size_bytes: int | None = state("Size when the device was first seen.", Unit.BYTES)
+    size_bytes: int | None = state("Size of the device, or of the card in it.", Unit.BYTES)
     rotational: bool | None = state("Whether it has turning platters.")
     read_bytes: int | None = counter(Unit.BYTES, "Read since boot.")
     write_bytes: int | None = counter(Unit.BYTES, "Written since boot.")
@@ -114,13 +116,19 @@ class DiskCollector:
         self._sys = roots.sys
         # All disks are read at once: one entry keeps the time for them all.
         self._rates = Rates()
+        self._facts_due = -inf
         self._lines: dict[bytes, _Line] = {}
 
     def collect(self, now: Instant) -> Mapping[str, Reading]:
         """Return one reading for each whole device; none where there are no disks."""
         content = self._read()
         known = {line.device: line for line in self._lines.values()}
-        lines = {raw: self._lines.get(raw) or self._look(raw, known) for raw in content.splitlines()}
+        before, facts_of = self._lines, known
+        if now.since_boot >= self._facts_due:
+            # A card may have been changed, a volume grown.
+            self._facts_due = now.since_boot + _FACTS_EVERY
+            before, facts_of = {}, {}
+        lines = {raw: before.get(raw) or self._look(raw, facts_of) for raw in content.splitlines()}
         step = self._rates.deltas(SINGLE, now, ())
         readings: dict[str, Reading] = {}
         for raw, line in lines.items():
@@ -129,8 +137,8 @@ class DiskCollector:
             if step and line.idle:
                 readings[line.device] = line.idle
                 continue
-            before = known.get(line.device)
-            totals = before.totals if before and step else None
+            last = known.get(line.device)
+            totals = last.totals if last and step else None
             readings[line.device] = reading = _reading(line.facts, line.totals, totals, step[0] if step else 0.0)
             if totals == line.totals:
                 lines[raw] = line._replace(idle=reading)

@@ -111,7 +111,8 @@ class Link:
     """The link of one interface, from `/sys/class/net/NAME`."""
 
     def __init__(self, sys: Tree, name: str) -> None:
-        base = f"class/net/{name}"
+        self._sys = sys
+        self._base = base = f"class/net/{name}"
         self.kind = _kind(sys, base)
         self.facts = Facts()
         self._operstate = sys.file(f"{base}/operstate")
@@ -124,9 +125,11 @@ class Link:
         """Whether there is a device behind it."""
         return self.kind == "physical"
 
-    def changed(self) -> bool:
-        """Read the facts anew, and tell whether they changed."""
-        before = self.facts
+    def changed(self, *, renewed: bool = False) -> bool:
+        """Read the facts anew, and tell whether they changed; `renewed` where another may have taken the name."""
+        before, kind = self.facts, self.kind
+        if renewed:
+            self.kind = _kind(self._sys, self._base)
         operstate = _text(self._operstate)
         # Where the driver has no speed to tell (wireless), it has none until the link changes.
         speed = _text(self._speed) if self._has_speed or operstate != before.operstate else None
@@ -139,7 +142,7 @@ class Link:
         if not self.physical:
             for file in (self._operstate, self._carrier, self._speed):
                 file.close()
-        return self.facts != before
+        return self.facts != before or self.kind != kind
 
 
 def _kind(sys: Tree, base: str) -> str | None:
@@ -205,7 +208,7 @@ class NetworkCollector:
                 continue
             known = self._by_line[line]
             looked = known.link.physical or all_links
-            if (looked and known.link.changed()) or not known.idle or seconds is None:
+            if (looked and known.link.changed(renewed=all_links)) or not known.idle or seconds is None:
                 known = self._known(known, known.counters, seconds)
             by_line[line] = known
         self._by_line = by_line
@@ -220,7 +223,7 @@ class NetworkCollector:
             link.changed()
             return _interface(name, link, counters, _UNKNOWN)
         if known.link.physical or all_links:
-            known.link.changed()
+            known.link.changed(renewed=all_links)
         return self._known(known, counters, seconds)
 
     def _known(self, known: Interface, counters: Counters, seconds: float | None) -> Interface:

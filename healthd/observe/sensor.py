@@ -21,7 +21,7 @@ _INPUT = re.compile(r"(temp\d+)_input")
 _LOWEST, _HIGHEST = -128.0, 255.0
 
 
-@family("sensor", event="system.temperature.updated", instances="sensor")
+@family("sensor", event="system.temperature.updated", instances="sensor", every=5.0)
 class Sensor(Reading):
     """Temperatures of the machine's parts (`/sys/class/hwmon`; kernel: hwmon/sysfs-interface).
 

@@ -90,7 +90,19 @@ def _unavailable(
     if known and before:
         sampled_at = round(before.instant.time * 1e6) if known.status.available else known.status.sampled_at_usec
     status = Status(instance=instance, available=False, problem=problem.code, sampled_at_usec=sampled_at)
-    reading = known.reading if known and problem.code == protocol.TIMEOUT else family.unknown
+    reading = family.unknown
+    if known and problem.code == protocol.TIMEOUT:
+        reading = _last(known, before.readings.get(instance) if before else None)
     if known and known.status == status and known.reading is reading:
         return known
     return Entry(reading, status)
+
+
+def _last(known: Entry, raw: Reading | None) -> Reading:
+    """Return the accepted reading, with what is live in it as it was last observed."""
+    accepted = known.reading
+    if raw is None or not any(metric.live for metric in accepted.metrics):
+        return accepted
+    return type(accepted)(
+        **{metric.name: getattr(raw if metric.live else accepted, metric.name) for metric in accepted.metrics}
+    )

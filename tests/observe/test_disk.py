@@ -295,3 +295,16 @@ def test_this_machine_agrees_with_the_kernel_about_its_disks():
         # The counters of one device as the device itself tells them (kernel: block/stat).
         with open(f"/sys/block/{name}/stat", encoding="ascii") as file:
             assert reading.reads <= int(file.read().split()[0])
+
+
+def test_a_card_that_is_put_in_is_seen_within_a_minute(small):
+    small.write(line("sda"))
+    size = small.path / "sys/block/sda/size"
+    size.write_text("0\n")
+    assert small.collector.collect(Instant(0.0, 100.0, 0.0))["sda"].size_bytes == 0
+    size.write_text("2048\n")
+    assert small.collector.collect(Instant(0.0, 159.0, 0.0))["sda"].size_bytes == 0
+    reading = small.collector.collect(Instant(0.0, 161.0, 0.0))["sda"]
+    assert (reading.size_bytes, reading.busy) == (2048 * 512, 0.0)
+    small.write(line("sda", read=2002))
+    assert small.collector.collect(Instant(0.0, 162.0, 0.0))["sda"].read_bytes_per_second == 1024.0

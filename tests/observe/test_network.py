@@ -397,3 +397,12 @@ def test_no_bytes_give_a_counter_that_can_not_be(content: bytes) -> None:
 def test_no_counters_give_a_rate_below_zero(before: list[int], after: list[int], seconds: float) -> None:
     for rate, digits in zip(rates(Counters(*before), Counters(*after), seconds), (0, 1, 1, 1, 0, 1, 1, 1), strict=True):
         assert rate is None or (rate >= 0.0 and rate == round(rate, digits))
+
+
+def test_an_interface_that_takes_anothers_name_is_looked_at_anew(made: Roots) -> None:
+    os.makedirs(made.sys.path("class/net/usb0/device"))
+    write(made, usb0=(10, 1, 0, 0, 10, 1, 0, 0))
+    collector = COLLECTOR(made)
+    assert collector.collect(Instant(0.0, 100.0, 0.0))["usb0"].kind == "physical"
+    os.rmdir(made.sys.path("class/net/usb0/device"))
+    assert collector.collect(Instant(0.0, 131.0, 0.0))["usb0"].kind == "virtual"

@@ -306,6 +306,15 @@ def test_after_a_timeout_the_last_accepted_values_stay():
     assert entry(late) == (10.0, False, "timeout", 1_002_500_000)
 
 
+def test_after_a_timeout_counters_stay_as_they_were_last_observed():
+    machine = Machine()
+    machine.things({"a": 10.0})
+    machine.things({"a": 10.1})
+    for _ in range(2):
+        late = machine.things({}, {"a": TIMEOUT})
+        assert late.value(Thing.family, "a", Thing.family.by_name["read_bytes"]) == 2
+
+
 def test_while_nothing_changes_something_unavailable_is_the_same_object_and_keeps_its_time():
     for problem in (FAILED, TIMEOUT):
         machine = Machine()
@@ -443,3 +452,12 @@ def test_whatever_happens_what_is_known_is_what_was_last_observed(steps):
                 assert not accepts(found.reading, Thing(value=readings[name], read_bytes=0))
             elif problems[name] is FAILED:
                 assert found.reading is Thing.family.unknown
+
+
+@pytest.mark.parametrize(("accepted", "new"), [(40.0, math.nan), (math.nan, 40.0), (40.0, math.inf)])
+def test_what_is_no_number_never_hides_behind_a_band(accepted, new):
+    machine = Machine()
+    machine.plain(replace(START, share=accepted))
+    seen = machine.plain(replace(START, share=new)).entries["plain"][SINGLE].reading.share
+    assert seen == new or math.isnan(seen)
+    assert seen != accepted
