@@ -40,9 +40,9 @@ interfaces: .venv/runtime
 	$(BIN)/python .make/interfaces data/dbus/interfaces
 
 bench: .venv/development
-	$(BIN)/python bench/cycle.py
-	$(BIN)/python bench/process.py
-	$(BIN)/python bench/command.py
+	$(BIN)/python -m bench.cycle
+	$(BIN)/python -m bench.process --minutes 0.5 --clients none,listener
+	$(BIN)/python -m bench.command
 
 .venv/runtime: pyproject.toml
 	@.make/packages dbus-daemon=dbus-daemon

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Self
 
-from jeepney import DBusAddress, HeaderFields, MessageType, new_method_call
+from jeepney import DBusAddress, DBusErrorResponse, HeaderFields, MessageType, new_method_call
 from jeepney.auth import AuthenticationError
 from jeepney.bus import get_connectable_addresses
 from jeepney.io.blocking import DBusConnection, prep_socket
@@ -21,6 +21,7 @@ TIMEOUT = 5.0
 _MANAGER = DBusAddress(protocol.ROOT, bus_name=protocol.BUS_NAME, interface=protocol.MANAGER)
 _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
+_ANSWERS = {"Describe": "s", "ListMetrics": "a{sa{sv}}", "ListCollectors": "a{sa{sv}}", "Read": "a{sv}"}
 _UINT64_MAX = 2**64 - 1
 _STANDARD = "org.freedesktop.DBus.Error."
 # The bus knows of no owner of the name, or could not have it started.
@@ -103,7 +104,7 @@ class Client:
                 while True:
                     message = self._connection.receive(timeout=0)
                     if message.header.fields.get(HeaderFields.reply_serial) == self._serial:
-                        return self._described(self._content(message))
+                        return self._described(self._content("Describe", message))
             except TimeoutError:
                 if not self.patience:
                     raise
@@ -112,12 +113,17 @@ class Client:
     def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> Any:
         call = new_method_call(_MANAGER, method, signature, body)
         with self._faults():
-            return self._content(self._connection.send_and_get_reply(call))
+            return self._content(method, self._connection.send_and_get_reply(call))
 
-    def _content(self, message: Any) -> Any:
+    def _content(self, method: str, message: Any) -> Any:
+        fields = message.header.fields
         if message.header.message_type is not MessageType.error:
+            if fields.get(HeaderFields.signature) != _ANSWERS[method]:
+                raise Unavailable(
+                    f"what answers as healthd is none that this healthctl knows: {method} is not as it was"
+                )
             return message.body[0]
-        name = str(message.header.fields.get(HeaderFields.error_name, ""))
+        name = str(fields.get(HeaderFields.error_name, ""))
         raise fault(self._bus, name, " ".join(str(part) for part in message.body))
 
     def _described(self, text: Any) -> dict[str, Any]:
@@ -163,6 +169,8 @@ def _connect(address: str, bus: str) -> _Connection:
                 return _Connection(prep_socket(path, timeout=TIMEOUT))
             except TimeoutError:
                 reason = f"it has not answered for {TIMEOUT:.0f} s"
+            except DBusErrorResponse as error:
+                raise Unavailable(f"the bus at {address} takes no more clients: {error.name}") from error
             except (PermissionError, AuthenticationError) as error:
                 raise Unavailable(f"the bus at {address} refuses this user; try as another one") from error
             except OSError as error:

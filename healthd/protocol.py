@@ -5,7 +5,6 @@ This module imports nothing, so that `healthctl` can share it without loading th
 
 VERSION = "0.1.0"
 API_LEVEL = 1
-SCHEMA_VERSION = 1
 
 BUS_NAME = "org.healthd.Health1"
 ROOT = "/org/healthd/Health1"
@@ -34,8 +33,6 @@ INSTANCE_ADDED = "instance.added"
 INSTANCE_REMOVED = "instance.removed"
 COLLECTOR_FAILED = "collector.failed"
 COLLECTOR_RECOVERED = "collector.recovered"
-RUNTIME_STARTED = "runtime.started"
-RUNTIME_STOPPED = "runtime.stopped"
 
 # Severity of a condition and of the host.
 OK = "ok"

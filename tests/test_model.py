@@ -52,8 +52,6 @@ def test_no_event_of_a_family_has_the_name_of_another_event():
         protocol.INSTANCE_REMOVED,
         protocol.COLLECTOR_FAILED,
         protocol.COLLECTOR_RECOVERED,
-        protocol.RUNTIME_STARTED,
-        protocol.RUNTIME_STOPPED,
     )
     assert not set(others) & set(EVENTS.values())
 
@@ -68,7 +66,11 @@ def test_families_of_several_say_what_one_of_them_is():
 
 
 def test_slow_families_have_their_own_time():
-    assert {one.name: one.every for one in FAMILIES.values() if one.every} == {"filesystem": 30.0, "host": 600.0}
+    assert {one.name: one.every for one in FAMILIES.values() if one.every} == {
+        "filesystem": 30.0,
+        "host": 600.0,
+        "sensor": 5.0,
+    }
 
 
 @pytest.mark.parametrize("one", FAMILIES.values(), ids=FAMILIES)

@@ -38,7 +38,7 @@ def cpu(frame: Frame) -> list[Line]:
     )
     row: Line = [*bar, (f"{units.percent(number(values, 'busy')):>9}", "")]
     row = extend(row, [(_processors(values), "dim")], frame.room)
-    return section("CPU", [row, _breakdown(values), *stale(problem)])
+    return section("CPU", [row, _breakdown(values, frame.room), *stale(problem)])
 
 
 def _processors(values: Values) -> str:
@@ -47,16 +47,13 @@ def _processors(values: Values) -> str:
     return " at ".join(filter(None, (count, units.hertz(frequency) if frequency is not None else "")))
 
 
-def _breakdown(values: Values) -> Line:
+def _breakdown(values: Values, room: int) -> Line:
     line: Line = []
     for position, (field, role) in enumerate(_BREAKDOWN):
         share = number(values, field)
         if position < _ALWAYS or share:
-            line += [
-                ("  " if line else "", ""),
-                (field, role),
-                (" " + (f"{share:.1f}" if share is not None else "?"), ""),
-            ]
+            spans = [(field, role), (" " + (f"{share:.1f}" if share is not None else "?"), "")]
+            line = extend(line, spans, room) if line else [*spans]
     return line
 
 

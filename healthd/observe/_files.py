@@ -1,7 +1,6 @@
 """Files below `/proc` and `/sys`, or below a recorded tree of another machine."""
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -117,11 +116,6 @@ class Roots(NamedTuple):
 def roots(proc: str = "/proc", sys: str = "/sys", etc: str = "/etc", host: str = "/") -> Roots:
     """Return the roots of this machine, or of a recorded tree."""
     return Roots(Tree(proc), Tree(sys), Tree(etc), Tree(host))
-
-
-def lines(content: bytes) -> Iterator[list[bytes]]:
-    """Split a table in a file into the words of each line that is not empty."""
-    return (words for words in map(bytes.split, content.splitlines()) if words)
 
 
 def printable(name: bytes) -> str:

@@ -226,6 +226,7 @@ def test_list_metrics_describes_every_declared_field(client):
     row = variants(listed["memory.available_bytes"])
     assert (row["unit"], row["kind"], row["signature"], row["property"]) == ("bytes", "gauge", "t", "AvailableBytes")
     assert row["signalled"]
+    assert (row["minimum"], row["maximum"]) == (0.0, math.inf)
     assert "lo" in variants(listed["network.rx_bytes"])["instances"]
     assert not variants(listed["network.rx_bytes"])["signalled"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.observe._files import File, Tree, lines, printable
+from healthd.observe._files import File, Tree, printable
 
 
 def descriptors() -> int:
@@ -189,10 +189,6 @@ def test_a_link_has_a_target_that_is_there(tmp_path):
     assert [tree.target(name) for name in ("broken", "circle", "absent")] == ["", "", ""]
     assert tree.exists("link")
     assert not tree.exists("broken")
-
-
-def test_a_table_is_the_words_of_each_line_that_is_not_empty():
-    assert list(lines(b"a  b\tc\n\n \n d\n")) == [[b"a", b"b", b"c"], [b"d"]]
 
 
 @given(st.binary())

@@ -44,7 +44,8 @@ METHODS = (
     Method(
         "ListMetrics",
         "Every metric by its name `family.field`: family, field, kind (gauge, counter or state), unit, summary, "
-        "signature, interface, property, signalled (whether PropertiesChanged tells of it) and its present instances.",
+        "signature, interface, property, signalled (whether PropertiesChanged tells of it), minimum and maximum (what "
+        "a value can be) and its present instances.",
         gives=(Argument("metrics", "a{sa{sv}}"),),
     ),
     Method(
@@ -93,6 +94,8 @@ class Answers:
                 "interface": Variant("s", family.reading.interface),
                 "property": Variant("s", camel(metric.name)),
                 "signalled": Variant("b", not metric.live),
+                "minimum": Variant("d", metric.minimum),
+                "maximum": Variant("d", metric.maximum),
                 "instances": Variant("as", self._instances(snapshot, family)),
             }
             for family in self._families.values()
