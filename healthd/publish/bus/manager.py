@@ -1,5 +1,6 @@
 """The Manager interface at the root: what it declares, and its methods as functions of the snapshot."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -44,8 +45,8 @@ METHODS = (
     Method(
         "ListMetrics",
         "Every metric by its name `family.field`: family, field, kind (gauge, counter or state), unit, summary, "
-        "signature, interface, property, signalled (whether PropertiesChanged tells of it), minimum and maximum (what "
-        "a value can be) and its present instances.",
+        "signature, interface, property, signalled (whether PropertiesChanged tells of it), minimum and maximum "
+        "(where it has them) and its present instances.",
         gives=(Argument("metrics", "a{sa{sv}}"),),
     ),
     Method(
@@ -67,6 +68,12 @@ METHODS = (
 INTERFACE = of_table(Manager, methods=METHODS, constant=("version", "api_level", "features"))
 MAX_METRICS = 1024
 """How many metrics one call of Read may name."""
+
+
+def _limits(metric: Metric) -> dict[str, float]:
+    """Return what a value is never below or above, as far as there is such a limit."""
+    limits = {"minimum": metric.minimum, "maximum": metric.maximum}
+    return {name: limit for name, limit in limits.items() if math.isfinite(limit)} if metric.type is not str else {}
 
 
 class Answers:
@@ -94,8 +101,7 @@ class Answers:
                 "interface": Variant("s", family.reading.interface),
                 "property": Variant("s", camel(metric.name)),
                 "signalled": Variant("b", not metric.live),
-                "minimum": Variant("d", metric.minimum),
-                "maximum": Variant("d", metric.maximum),
+                **{name: Variant("d", limit) for name, limit in _limits(metric).items()},
                 "instances": Variant("as", self._instances(snapshot, family)),
             }
             for family in self._families.values()
