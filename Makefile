@@ -66,7 +66,7 @@ bench: .venv/development
 		DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $(DEBIAN); } >/dev/null
 	@rm -rf .venv-debian
 	@/usr/bin/python3 -m venv --system-site-packages .venv-debian
-	@.venv-debian/bin/$(PIP) install 'pytest>=8' 'pytest-timeout>=2' 'hypothesis>=6' 'pyte>=0.8' hatchling editables
+	@.venv-debian/bin/$(PIP) install 'pytest>=8' 'pytest-timeout>=2' 'hypothesis>=6' 'pyte>=0.8' grimp wcwidth hatchling editables
 	@.venv-debian/bin/$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
