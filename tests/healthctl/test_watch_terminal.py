@@ -127,8 +127,8 @@ def test_a_daemon_that_goes_is_told_and_one_that_comes_is_shown(bus, healthd, te
     daemon.process.kill()
     daemon.process.wait()
     started.shows("trying again:")
-    assert "Memory" in started.text
-    assert "\x1b[2mMemory" in started.raw.decode()
+    # Faded, and still there.
+    started.until(lambda: b"\x1b[2mMemory" in started.raw and "Memory" in started.text)
     healthd("--interval", "0.5").ready()
     started.until(lambda: "Memory" in started.text and "trying again" not in started.text)
     started.type(b"q")
