@@ -3,10 +3,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
+from contextlib import suppress
 
 import pytest
+from private_bus import eventually
 
 from healthd import protocol
 
@@ -22,18 +22,15 @@ def strict(text):
     return json.loads(text, parse_constant=refuse)
 
 
-def until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < end, "did not come true"
-        pause.wait(0.01)
-
-
 def on_the_bus(process):
     """Tell whether a process has come as far as to hold a socket."""
     folder = f"/proc/{process.pid}/fd"
-    return any("socket:" in os.readlink(f"{folder}/{number}") for number in os.listdir(folder))
+    for number in os.listdir(folder):
+        # One may be closed between the two looks.
+        with suppress(FileNotFoundError):
+            if "socket:" in os.readlink(f"{folder}/{number}"):
+                return True
+    return False
 
 
 def start(bus, *arguments, **changes):
@@ -214,7 +211,7 @@ def test_ctrl_c_ends_a_command_with_130_and_no_word(bus, healthd):
     daemon = healthd("--interval", "1").ready()
     daemon.process.send_signal(signal.SIGSTOP)
     process = start(bus.address, "status")
-    until(lambda: on_the_bus(process))
+    eventually(lambda: on_the_bus(process))
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=5) == ("", "")
     assert process.returncode == 130
