@@ -10,6 +10,13 @@ from healthd.observe import Roots, roots
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 
 
+def pytest_configure():
+    # A runner in the background (nohup, &) ignores these, and what the tests start would inherit that.
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def machine():
     """Return the roots of a recorded machine by its name."""
