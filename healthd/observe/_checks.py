@@ -1,17 +1,16 @@
 """What a collector gives is held against what it declared: a wrong value is its fault, and must stay with it."""
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
+from collections.abc import Mapping
 from typing import Any
 
 from healthd import protocol
 from healthd.errors import Unobserved
 from healthd.model import SINGLE, Family, Metric, Reading
 
-_TypesOf = Callable[[Reading], tuple[type, ...]]
+_REMEMBERED = 32
 
-_known: dict[type[Reading], tuple[_TypesOf, set[tuple[type, ...]]]] = {}
-"""For each reading what tells the types of its values, and the combinations that were found right before."""
+_right: dict[type[Reading], list[list[type]]] = {}
+"""For each reading the combinations of types that were found right before."""
 
 
 def check(family: Family, readings: Mapping[str, Any]) -> None:
@@ -31,24 +30,16 @@ def check_reading(family: Family, reading: Any) -> None:
     """Check one reading; Unobserved is raised as `check` does."""
     if type(reading) is not family.reading:
         raise _fault(family, f"gave a {type(reading).__name__} for a {family.reading.__name__}")
-    if family.reading not in _known:
-        _known[family.reading] = _types_of(family.reading), set()
-    types_of, right = _known[family.reading]
-    types = types_of(reading)
+    # A list, and no operator.attrgetter: tuples of some sizes stay on CPython's free lists, up to a MiB in all.
+    types = [type(getattr(reading, metric.name)) for metric in family.reading.metrics]
+    right = _right.setdefault(family.reading, [])
     if types not in right:
         for metric in family.reading.metrics:
             value = getattr(reading, metric.name)
             if not _fits(metric, value):
                 raise _fault(family, f"gave {type(value).__name__} {value!r:.50} for {metric.name}")
-        right.add(types)
-
-
-def _types_of(reading: type[Reading]) -> _TypesOf:
-    names = [metric.name for metric in reading.metrics]
-    values = attrgetter(*names)
-    if len(names) == 1:
-        return lambda of: (type(values(of)),)
-    return lambda of: tuple(map(type, values(of)))
+        right[_REMEMBERED:] = []
+        right.append(types)
 
 
 def _fits(metric: Metric, value: Any) -> bool:

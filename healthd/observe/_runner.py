@@ -107,10 +107,10 @@ class Runner:
                 self._schedule(runner, now, max(runner.family.every, self.interval))
         if any(runner.busy for runner in self._runners):
             await self._wait(FIRST_GRACE if first else GRACE)
-        observations = tuple(found for runner in self._runners if (found := self._take(runner, now)))
+        observations = [found for runner in self._runners if (found := self._take(runner, now))]
         for observation in observations:
             self._log_changes(observation)
-        return observations
+        return tuple(observations)
 
     def _runner(self, make: CollectorType, roots: Roots) -> CollectorRunner | ProbingRunner:
         try:
