@@ -15,27 +15,46 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from healthd import _dbus_frames as frames
 from healthd import _dbus_library as library
 from healthd._dbus_address import sockets
+from healthd._dbus_messages import (
+    ACCESS_DENIED,
+    FAILED,
+    INVALID_ARGS,
+    LIMITS_EXCEEDED,
+    Call,
+    Handler,
+    Reply,
+    Signal,
+    Variant,
+)
 from healthd.errors import BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
 
-Variant = library.Variant
+__all__ = [
+    "ACCESS_DENIED",
+    "FAILED",
+    "INVALID_ARGS",
+    "LIBRARY",
+    "LIMITS_EXCEEDED",
+    "Call",
+    "Connection",
+    "Handler",
+    "Reply",
+    "Signal",
+    "Variant",
+    "connect",
+]
+
 LIBRARY = f"{library.NAME} {library.VERSION}"
 
 SLICE = 0.005
 """How long incoming messages are handled before the loop has a turn, seconds."""
 BACKLOG = 1024 * 1024
 """While this much is unsent no call is taken, bytes."""
-
-ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
-FAILED = "org.freedesktop.DBus.Error.Failed"
-INVALID_ARGS = "org.freedesktop.DBus.Error.InvalidArgs"
-LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
 
 _log = logging.getLogger(__name__)
 
@@ -44,42 +63,6 @@ _DRIVER_PATH = "/org/freedesktop/DBus"
 _DO_NOT_QUEUE = 4
 _OWNED = (1, 4)
 _TYPES = {kind.value: kind for kind in library.MessageType}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A method call that came in. The bus daemon vouches for `sender`."""
-
-    sender: str
-    path: str
-    interface: str
-    """Empty where the caller named none."""
-    member: str
-    signature: str
-    body: list[Any]
-    interactive: bool
-    """Whether polkit may ask the caller's user."""
-
-
-class Signal(NamedTuple):
-    """A signal of the bus daemon."""
-
-    member: str
-    body: list[Any]
-
-
-class Reply:
-    """What a call is answered with: marshalled when it is made, so that it can be sent to many."""
-
-    __slots__ = ("encoded", "signature")
-
-    def __init__(self, signature: str = "", body: Sequence[Any] = ()) -> None:
-        self.signature = signature
-        self.encoded = bytes(library.Marshaller(signature, list(body)).marshall())
-
-
-Handler = Callable[[Call], Reply]
-"""Answers a call. Raises CallError for what the caller shall see."""
 
 
 async def connect(bus: str, wait: float = 10.0) -> "Connection":
