@@ -90,7 +90,7 @@ async def _connect(name: str) -> "Connection":
     _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, name)
     try:
         await connection.begin()
-    except BaseException:
+    except BaseException:  # whoever gives up waiting cancels this, and the socket must not stay
         connection.close()
         raise
     return connection
