@@ -9,13 +9,13 @@ FAST := 2.44.6
 DEBIAN := python3-dbus-next python3-dbus-fast python3-jeepney python3-psutil python3-sdnotify python3-click \
 	python3-humanize python3-tomli-w python3-venv
 
-.PHONY: run test test-debian lint format interfaces bench clean
+.PHONY: run test test-debian soak lint format interfaces bench clean
 
 run: .venv/runtime
 	@.make/live $(ARGS)
 
 test: .venv/development .build/dbus-fast-$(FAST)/installed
-	@.make/packages --wish busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount ip=iproute2
+	@.make/packages --wish busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount losetup=mount ip=iproute2
 	$(BIN)/python -m pytest -q
 	HEALTHD_DBUS_LIBRARY=dbus_next $(BIN)/python -m pytest -q tests/bus
 	PYTHONPATH=.build/dbus-fast-$(FAST) HEALTHD_DBUS_LIBRARY=dbus_fast $(BIN)/python -m pytest -q tests/bus
@@ -23,6 +23,10 @@ test: .venv/development .build/dbus-fast-$(FAST)/installed
 # Once more on the Python packages of Debian 12, which only that release has. Its dbus-fast is there, and left alone.
 test-debian: .venv-debian/installed
 	.venv-debian/bin/python -m pytest -q
+
+# What a make test shows a few times, a hundred times: half an hour.
+soak: .venv/development
+	HEALTHD_TEST_POWER_LOSSES=100 HEALTHD_TEST_KILLS=200 $(BIN)/python -m pytest -q --timeout 3600 tests/publish
 
 lint: .venv/development
 	$(BIN)/ruff check .
@@ -34,14 +38,16 @@ format: .venv/development
 	$(BIN)/ruff check --fix -q .
 	$(BIN)/ruff format -q .
 
-# The XML that is shipped follows from the declarations.
+# The XML that is shipped, and tables of the README, follow from the declarations.
 interfaces: .venv/runtime
 	$(BIN)/python .make/interfaces data/dbus/interfaces
+	$(BIN)/python .make/tables README.md
 
 bench: .venv/development
 	$(BIN)/python -m bench.cycle
 	$(BIN)/python -m bench.process --minutes 0.5 --clients none,listener
 	$(BIN)/python -m bench.command
+	$(BIN)/python -m bench.recording
 
 .venv/runtime: pyproject.toml
 	@.make/packages dbus-daemon=dbus-daemon

@@ -66,7 +66,7 @@ class Bus:
         self.process.stdout.close()
         shutil.rmtree(self.directory)
 
-    def healthd(self, interval: float, library: str = "") -> "subprocess.Popen[bytes]":
+    def healthd(self, interval: float, library: str = "", *options: str) -> "subprocess.Popen[bytes]":
         """Start a healthd on this bus and return it once it serves.
 
         Raises SystemExit where it does not.
@@ -78,7 +78,7 @@ class Bus:
             environment = os.environ | {"NOTIFY_SOCKET": path}
             if library:
                 environment["HEALTHD_DBUS_LIBRARY"] = library
-            command = [sys.executable, "-m", "healthd", "--bus", self.address, "--interval", f"{interval:g}"]
+            command = [sys.executable, "-m", "healthd", "--bus", self.address, "--interval", f"{interval:g}", *options]
             with open(f"{self.directory}/log", "wb") as log:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
             try:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psutil
 
@@ -24,11 +24,12 @@ from bench.figures import cost, machine, number, table
 from healthd import dbus, observe, protocol
 from healthd.clock import Instant, SystemClock, ticks
 from healthd.errors import Unobserved
-from healthd.model import Collector, Cycle, Observation, Probing, Sample, Snapshot
+from healthd.model import Collector, Cycle, Observation, Point, Probing, Sample, Snapshot
 from healthd.observe.cpu import Frequencies
 from healthd.pipeline import Pipeline
 from healthd.publish.bus.server import BusServer
 from healthd.publish.bus.tree import Changed, difference, tree
+from healthd.state.history import History
 from healthd.state.store import Store
 
 LIBRARIES = ("dbus_fast", "dbus_next")
@@ -51,6 +52,21 @@ class SteppingClock:
         """Return the next second."""
         self._now = self._now._replace(time=self._now.time + 1, since_boot=self._now.since_boot + 1)
         return self._now
+
+
+class Nothing:
+    """An archive that is asked nothing."""
+
+    async def history(self, address: str, since: float, until: float, most: int) -> list[Point]:  # noqa: ARG002
+        """Return nothing."""
+        return []
+
+    async def events(self, since: float, until: float, names: Sequence[str], most: int) -> list[str]:  # noqa: ARG002
+        """Return nothing."""
+        return []
+
+
+NOTHING = Nothing()
 
 
 class TimedStore(Store):
@@ -90,12 +106,12 @@ def changes(cycle: Cycle) -> list[Changed]:
 async def pipeline() -> Rows:
     """Run the whole pipeline on this machine; return total, stages and signals of its cycles, each the median."""
     collectors = observe.collectors()
-    store, server = TimedStore(), TimedServer(observe.families(collectors), INTERVAL)
-    whole = Pipeline(observe.Runner(collectors, observe.roots(), INTERVAL), store, [server])
+    store, server = TimedStore(), TimedServer(observe.families(collectors), NOTHING, dict)
+    whole = Pipeline(observe.Runner(collectors, observe.roots(), INTERVAL), store, History(), [server])
     cycles = []
     with Bus() as bus:
         connection = await dbus.connect(bus.address)
-        await whole.cycle(first=True)
+        await whole.cycle()
         server.attach(connection)
         await connection.own(protocol.BUS_NAME)
         async for _ in ticks(SystemClock(), INTERVAL):
@@ -115,13 +131,13 @@ async def pipeline() -> Rows:
 
 async def signals(runs: int) -> Rows:
     """Publish changes of many interfaces at once; return what one costs, and how many properties it carries."""
-    server = BusServer(observe.families(observe.collectors()), 1.0)
+    server = BusServer(observe.families(observe.collectors()), NOTHING, dict)
     with tempfile.TemporaryDirectory() as root, Bus() as bus:
         first, second = snapshots(root)
         connection = await dbus.connect(bus.address)
         server.attach(connection)
-        server.publish(Cycle(None, first))
-        forth, back = Cycle(first, second), Cycle(second, first)
+        server.publish(Cycle(None, first, ()))
+        forth, back = Cycle(first, second, ()), Cycle(second, first, ())
         spent = []
         for cycle in (forth, back) * 10 * runs:
             while connection.backlog:  # noqa: ASYNC110  # the loop has its turns until the bus has taken all

@@ -3,7 +3,8 @@
     cli.py        the edge: errors become one line and an exit code
     group.py      the click group; options.py: what every command understands
     commands/     one file per subcommand
-    client.py     the only door to the bus; poll.py: asking it for each new sample
+    client.py     the only door to the bus; poll.py: asking it for each new sample; stream.py: events as they happen
+    address.py    which metrics an address means; when.py: times as people write them; series.py: points of history
     terminal.py   width, colour and encoding of the output
     views.py      where `watch` shows samples; screen.py: the whole terminal and its signals
     render/       pure functions from what the daemon describes to lines of text

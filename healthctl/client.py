@@ -2,27 +2,43 @@
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import monotonic
+from math import isfinite
+from time import monotonic, time
 from typing import Any, Self
 
-from jeepney import DBusAddress, DBusErrorResponse, HeaderFields, MessageType, new_method_call
+from jeepney import DBusAddress, DBusErrorResponse, HeaderFields, MatchRule, MessageType, new_method_call
 from jeepney.auth import AuthenticationError
 from jeepney.bus import get_connectable_addresses
 from jeepney.io.blocking import DBusConnection, prep_socket
 
 from healthctl.errors import HealthctlError, Unavailable, UnknownMetric
+from healthctl.series import Point
 from healthd import protocol
 
 TIMEOUT = 5.0
 """The longest wait for an answer, seconds."""
+_ANOTHER_TIME = 3600.0
+"""A sample that is further away is of another time, and neither old nor of a clock that is set otherwise, seconds."""
 
 _MANAGER = DBusAddress(protocol.ROOT, bus_name=protocol.BUS_NAME, interface=protocol.MANAGER)
 _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
-_ANSWERS = {"Describe": "s", "ListMetrics": "a{sa{sv}}", "ListCollectors": "a{sa{sv}}", "Read": "a{sv}"}
+_ANSWERS = {
+    "Describe": "s",
+    "ListMetrics": "a{sa{sv}}",
+    "ListCollectors": "a{sa{sv}}",
+    "Read": "a{sv}",
+    "GetHistory": "a(tddd)",
+    "GetEvents": "as",
+}
+# What a healthd of before these were added does not offer.
+_ADDED = {"GetHistory": "history", "GetEvents": "events"}
 _UINT64_MAX = 2**64 - 1
+_BUS = "org.freedesktop.DBus"
+_DRIVER = DBusAddress("/org/freedesktop/DBus", bus_name=_BUS, interface=_BUS)
 _STANDARD = "org.freedesktop.DBus.Error."
 # The bus knows of no owner of the name, or could not have it started.
 _ABSENT = (
@@ -50,6 +66,8 @@ class Client:
         self._bus = bus
         self._serial = 0
         self._deadline = 0.0
+        self._owner = ""
+        self._signals: deque[Any] = deque()
         self._connection = _connect(_address(bus), bus)
 
     def __enter__(self) -> Self:
@@ -66,6 +84,18 @@ class Client:
         """Return the object that `Describe` gives."""
         return self._described(self._call("Describe"))
 
+    def now(self) -> float:
+        """Return the time there, seconds since 1970: ours, unless what is served was recorded at another one."""
+        # Only here: what shows the present does without.
+        from datetime import datetime  # noqa: PLC0415
+
+        present = time()
+        try:
+            told = datetime.fromisoformat(self.describe()["time"]).timestamp()
+        except (KeyError, TypeError, ValueError):
+            return present
+        return told if abs(told - present) > _ANOTHER_TIME else present
+
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return what each metric is, by `family.field`."""
         return {name: known(row) for name, row in self._call("ListMetrics").items()}
@@ -81,8 +111,71 @@ class Client:
         """
         return known(self._call("Read", "as", (list(metrics),)))
 
+    def history(self, metric: str, since: float, until: float | None, most: int) -> list[Point]:
+        """Return a metric's points, oldest first, at most so many; times are seconds since 1970, `None` the present.
+
+        Raises UnknownMetric where it is no number that goes up and down.
+        """
+        rows = self._call("GetHistory", "sttu", (metric, _usec(since), _until(until), most))
+        points = (Point(usec / 1e6, low, mean, high) for usec, low, mean, high in rows)
+        return [point for point in points if all(map(isfinite, point))]
+
+    def events(self, since: float, until: float | None, names: Sequence[str], most: int) -> list[str]:
+        """Return the newest events as lines of JSON, oldest first, at most so many.
+
+        A name may end in `.*`; without names, all that are no samples.
+        """
+        lines: list[str] = self._call("GetEvents", "ttasu", (_usec(since), _until(until), list(names), most))
+        return lines
+
+    def subscribe(self) -> None:
+        """Have the bus bring each event from now on; `happened` returns them."""
+        rule = MatchRule(
+            type="signal",
+            sender=protocol.BUS_NAME,
+            path=protocol.ROOT,
+            interface=protocol.MANAGER,
+            member="Event",
+        )
+        leaving = MatchRule(type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged")
+        leaving.add_arg_condition(0, protocol.BUS_NAME)
+        self._connection.filter(MatchRule(type="signal"), queue=self._signals)
+        with self._faults():
+            for match in (rule, leaving):
+                call = new_method_call(_DRIVER, "AddMatch", "s", (match.serialise(),))
+                self._checked(self._connection.send_and_get_reply(call))
+
+    def happened(self) -> Iterator[tuple[str, str]]:
+        """Yield the events that have come: the name and the line of JSON of each.
+
+        Those that come before the answer to `events` are among them. Raises Unavailable when healthd has gone.
+        """
+        with self._faults():
+            while True:
+                while self._signals:
+                    message = self._signals.popleft()
+                    if self._left(message):
+                        raise fault(self._bus, _ABSENT[0], "")
+                    if self._told(message):
+                        name, _, line = message.body
+                        yield name, line
+                try:
+                    self._connection.recv_messages(timeout=0)
+                except TimeoutError:
+                    return
+
+    def _told(self, message: Any) -> bool:
+        """Tell whether a signal is an event of the healthd that has answered; anyone may send us one."""
+        event = self._owner, protocol.MANAGER, "Event", "sts"
+        return _source(message) == event
+
+    def _left(self, message: Any) -> bool:
+        """Tell whether a signal says that the healthd that has answered is gone."""
+        change = _BUS, _BUS, "NameOwnerChanged", "sss"
+        return _source(message) == change and tuple(message.body[:2]) == (protocol.BUS_NAME, self._owner)
+
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when an answer comes."""
+        """Return the descriptor that becomes readable when an answer comes, or an event."""
         return int(self._connection.sock.fileno())
 
     def ask(self) -> None:
@@ -117,14 +210,19 @@ class Client:
 
     def _content(self, method: str, message: Any) -> Any:
         fields = message.header.fields
-        if message.header.message_type is not MessageType.error:
-            if fields.get(HeaderFields.signature) != _ANSWERS[method]:
-                raise Unavailable(
-                    f"what answers as healthd is none that this healthctl knows: {method} is not as it was"
-                )
-            return message.body[0]
-        name = str(fields.get(HeaderFields.error_name, ""))
-        raise fault(self._bus, name, " ".join(str(part) for part in message.body))
+        if method in _ADDED and fields.get(HeaderFields.error_name) == _STANDARD + "UnknownMethod":
+            raise Unavailable(f"this healthd has no {_ADDED[method]}; update it")
+        self._checked(message)
+        if fields.get(HeaderFields.signature) != _ANSWERS[method]:
+            raise Unavailable(f"what answers as healthd is none that this healthctl knows: {method} is not as it was")
+        self._owner = str(fields.get(HeaderFields.sender, ""))
+        return message.body[0]
+
+    def _checked(self, message: Any) -> None:
+        """Raise what an error reply means."""
+        if message.header.message_type is MessageType.error:
+            name = str(message.header.fields.get(HeaderFields.error_name, ""))
+            raise fault(self._bus, name, " ".join(str(part) for part in message.body))
 
     def _described(self, text: Any) -> dict[str, Any]:
         try:
@@ -143,6 +241,21 @@ class Client:
             raise Unavailable(f"healthd has not answered for {TIMEOUT:.0f} s; see: systemctl status healthd") from error
         except OSError as error:
             raise Unavailable(f"the connection to the bus is lost: {error.strerror or error}") from error
+
+
+def _source(message: Any) -> tuple[Any, ...]:
+    """Return whose signal it is, and which."""
+    fields = (HeaderFields.sender, HeaderFields.interface, HeaderFields.member, HeaderFields.signature)
+    return tuple(message.header.fields.get(field) for field in fields)
+
+
+def _usec(seconds: float) -> int:
+    return max(0, round(seconds * 1_000_000))
+
+
+def _until(seconds: float | None) -> int:
+    """Return what the bus takes for the end of a time: 0 is the present, and nothing else."""
+    return 0 if seconds is None else max(1, _usec(seconds))
 
 
 def _address(bus: str) -> str:

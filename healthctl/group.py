@@ -13,6 +13,8 @@ COMMANDS = {
     "status": "How the machine is; what happens without a command.",
     "watch": "The same, live.",
     "get": "The present values of some metrics.",
+    "history": "How metrics went, as charts, JSON or CSV.",
+    "log": "What happened: failures, gaps, what came and went.",
     "metrics": "What can be asked for.",
     "collectors": "How the observing goes, and what is unavailable why.",
 }

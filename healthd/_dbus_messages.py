@@ -1,6 +1,6 @@
 """What goes through the door: calls and signals that come in, replies that go out, and the names of errors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,5 +46,5 @@ class Reply:
         self.encoded = bytes(library.Marshaller(signature, list(body)).marshall())
 
 
-Handler = Callable[[Call], Reply]
-"""Answers a call. Raises CallError for what the caller shall see."""
+Handler = Callable[[Call], Reply | Awaitable[Reply]]
+"""Answers a call, at once or later. Raises CallError for what the caller shall see; so may what is awaited."""

@@ -2,21 +2,36 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from typing import NoReturn
 
-from healthd import protocol
-from healthd.errors import BusError, HealthdError, NameTaken, NotAllowed, UsageError
+from healthd import log, protocol
+from healthd.config import Config, ConfigError, load
+from healthd.errors import (
+    BadRecording,
+    BusError,
+    HealthdError,
+    NameTaken,
+    NoRecording,
+    NotAllowed,
+    RecordingTaken,
+    UsageError,
+)
 
 _log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.25, 3600.0
 """Limits of the interval, seconds."""
 
-_EXITS = {
+_EXITS: dict[type[HealthdError], int] = {
     UsageError: protocol.EXIT_USAGE,
-    NameTaken: protocol.EXIT_NAME_TAKEN,
+    ConfigError: protocol.EXIT_CONFIG,
+    NoRecording: protocol.EXIT_NO_INPUT,
+    BadRecording: protocol.EXIT_DATA,
+    RecordingTaken: protocol.EXIT_TAKEN,
+    NameTaken: protocol.EXIT_TAKEN,
     NotAllowed: protocol.EXIT_NOT_ALLOWED,
     BusError: protocol.EXIT_UNAVAILABLE,
 }
@@ -37,23 +52,54 @@ def _interval(text: str) -> float:
     return seconds
 
 
+def _speed(text: str) -> float:
+    if text == "max":
+        return math.inf
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither max nor a number above 0")
+    return speed
+
+
+def _moment(text: str) -> float:
+    from datetime import datetime  # noqa: PLC0415  # only a replay needs it
+
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time like 2026-01-31T03:00 (of this time zone) or 2026-01-31T03:00:00Z"
+        ) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="healthd",
         description="Sample this machine, keep its state, and publish it on D-Bus as org.healthd.Health1.",
-        epilog="Exit codes: 0 ended by SIGTERM or SIGINT, 64 an option can't be used, 69 no bus, 70 an internal "
-        "error, 75 the name is taken, 77 the bus does not allow it.",
+        epilog="Exit codes: 0 ended by SIGTERM or SIGINT, or a replay is over, 64 an option can't be used, 65 parts of "
+        "a recording could not be replayed, 66 there is no recording, 69 no bus, 70 an internal error, 75 the name or "
+        "the directory is taken by another healthd, 77 the bus does not allow it, 78 a fault in the configuration.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--bus",
-        default=os.environ.get(protocol.BUS_VARIABLE) or "system",
-        help=f"system (default), session, or an address like unix:path=/run/bus; ${protocol.BUS_VARIABLE} presets it",
+        help=f"system (default), session, or an address like unix:path=/run/bus; ${protocol.BUS_VARIABLE} presets it; "
+        "a replay has none unless this option names it",
     )
-    parser.add_argument(
-        "--interval", type=_interval, default=5.0, metavar="SECONDS", help="time from sample to sample (default: 5)"
-    )
+    parser.add_argument("--interval", type=_interval, metavar="SECONDS", help="time from sample to sample (default: 5)")
+    parser.add_argument("--config", metavar="FILE", help="read a configuration; what is said here wins over it")
+    parser.add_argument("--record", metavar="DIR", help="record what is accepted to DIR/YYYY-MM-DD/HH-MM-SS.jsonl")
+    parser.add_argument("--no-record", action="store_true", help="record nothing, whatever the configuration says")
     parser.add_argument("--console", action="store_true", help="print events on standard output as JSON lines")
+    parser.add_argument("--replay", metavar="DIR", help="in place of this machine, observe the one recorded in DIR")
+    parser.add_argument(
+        "--speed", type=_speed, metavar="N|max", help="replay N times as fast as it was, or at once (default: 1)"
+    )
+    parser.add_argument("--from", dest="since", type=_moment, metavar="TIME", help="where the replay begins")
+    parser.add_argument("--to", dest="until", type=_moment, metavar="TIME", help="where the replay ends")
     parser.add_argument("--version", action="version", version=f"healthd {protocol.VERSION}")
     return parser
 
@@ -61,13 +107,13 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the daemon in the foreground and return its exit code."""
     _open_standard_descriptors()
-    logging.basicConfig(format="healthd: %(message)s", level=logging.INFO, stream=sys.stderr)
+    log.configure()
     try:
-        options = _parser().parse_args(arguments)
-        _serve(options)
+        _serve(_chosen(_parser().parse_args(arguments)))
     except HealthdError as error:
-        _log.error("%s", error)
-        return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
+        for fault in error.faults if isinstance(error, ConfigError) else [error]:
+            _log.error("%s", fault)
+        return next((code for kind, code in _EXITS.items() if isinstance(error, kind)), protocol.EXIT_SOFTWARE)
     except KeyboardInterrupt:
         # Before the loop has its own handler.
         return protocol.EXIT_OK
@@ -84,14 +130,75 @@ def _open_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def _serve(options: argparse.Namespace) -> None:
+def _chosen(given: argparse.Namespace) -> argparse.Namespace:
+    """Complete what the command line says by what the configuration says.
+
+    Raises UsageError for options that exclude each other, and ConfigError.
+    """
+    _check(given)
+    if given.replay is None:
+        given.bus = given.bus or os.environ.get(protocol.BUS_VARIABLE) or "system"
+    given.settings = load(given.config) if given.config else Config()
+    if not given.replay and not given.no_record:
+        given.record = given.record or given.settings.record.directory
+    return given
+
+
+def _check(given: argparse.Namespace) -> None:
+    for option in ("bus", "config", "record", "replay"):
+        if getattr(given, option) == "":
+            raise UsageError(f"--{option} is empty: is a variable of the shell not set?")
+    if given.record and given.no_record:
+        raise UsageError("--record and --no-record exclude each other; leave one of them out")
+    if given.replay:
+        _check_replay(given)
+        return
+    for option, value in (("--speed", given.speed), ("--from", given.since), ("--to", given.until)):
+        if value is not None:
+            raise UsageError(f"{option} is for a replay: add --replay DIR")
+
+
+def _check_replay(given: argparse.Namespace) -> None:
+    if not (given.bus or given.console or given.record):
+        raise UsageError(
+            "a replay shows itself on a bus, on the console or as a recording: add --bus, --console or --record"
+        )
+    if given.interval is not None:
+        raise UsageError("a replay has the interval of its recording: leave --interval out, or use --speed")
+    if given.since is not None and given.until is not None and given.since > given.until:
+        raise UsageError("--from is after --to; exchange them")
+    if given.record and os.path.realpath(given.record) == os.path.realpath(given.replay):
+        raise UsageError("a replay can't be recorded to where it comes from; name another directory")
+
+
+def _serve(given: argparse.Namespace) -> None:
     # asyncio needs TLS for nothing here, and goes without where it is absent: 4 MiB less in memory.
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # None is how an import is made to fail
     import asyncio  # noqa: PLC0415  # after the line above
 
-    from healthd.daemon import Daemon, Options  # noqa: PLC0415  # --help and --version need no D-Bus library
+    # --help needs no D-Bus library.
+    from healthd.daemon import Daemon, Options, Replaying  # noqa: PLC0415
+    from healthd.publish.jsonl import Keeping  # noqa: PLC0415
+    from healthd.state.history import Tier  # noqa: PLC0415
+
+    settings: Config = given.settings
+    kept, replay = settings.record, None
+    if given.replay:
+        since = -math.inf if given.since is None else given.since
+        until = math.inf if given.until is None else given.until
+        replay = Replaying(given.replay, since, until, given.speed or 1.0)
+    options = Options(
+        bus=given.bus or "",
+        interval=given.interval or settings.interval,
+        console=given.console,
+        record=given.record or "",
+        keeping=Keeping(kept.batch, kept.segment, kept.max_age, kept.max_size, kept.min_free),
+        tiers=[Tier(tier.step, tier.keep) for tier in settings.history.tiers],
+        series=settings.history.series,
+        replay=replay,
+    )
 
     async def run() -> None:
-        await Daemon(Options(options.bus, options.interval, options.console)).run()
+        await Daemon(options).run()
 
     asyncio.run(run())

@@ -3,10 +3,16 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from healthd import protocol
+
 _EARLY = 0.002
+# What clocks that are read one after the other, or are slewed, differ by.
+_STEP = 0.5
+_LATE = 1.0
 
 
 class Instant(NamedTuple):
@@ -39,6 +45,7 @@ class SystemClock:
         return Instant(round(time.time(), 3), round(since_boot, 3), round(asleep, 3))
 
 
+@lru_cache(maxsize=4)
 def iso(seconds: float) -> str:
     """Write seconds since 1970 as UTC with milliseconds: `2026-01-01T12:00:00.000Z`."""
     whole, milliseconds = divmod(round(seconds * 1000), 1000)
@@ -54,3 +61,21 @@ async def ticks(clock: Clock, interval: float) -> AsyncIterator[None]:
         while (delay := due - clock.now().since_boot) > _EARLY:  # noqa: ASYNC110  # the condition is the time itself
             await asyncio.sleep(delay)
         yield
+
+
+def gaps(before: Instant, now: Instant, interval: float) -> Iterator[tuple[str, float]]:
+    """Yield what lies between two samples beside the interval: its name in `protocol`, and seconds.
+
+    `SUSPEND`: how long the machine slept. `CLOCK`: how far the wall clock was set, backwards below zero.
+    `OVERRUN`: how much later than due the sample is, where that is more than an interval and a second.
+    """
+    passed = now.since_boot - before.since_boot
+    slept = now.asleep - before.asleep
+    if slept > _STEP:
+        yield protocol.SUSPEND, round(slept, 3)
+    stepped = now.time - before.time - passed
+    if abs(stepped) > _STEP:
+        yield protocol.CLOCK, round(stepped, 3)
+    late = passed - max(slept, 0.0) - interval
+    if late > max(interval * 0.9, _LATE):
+        yield protocol.OVERRUN, round(late, 3)

@@ -2,53 +2,107 @@
 
 import asyncio
 import logging
+import math
 import signal
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from healthd import dbus, observe, protocol
-from healthd.clock import Clock, SystemClock, ticks
+from healthd import archive, dbus, observe, protocol
+from healthd.clock import Clock, SystemClock
 from healthd.errors import BusError
-from healthd.model import Publisher
+from healthd.model import Account, Publisher, Source
 from healthd.notify import Notifier
 from healthd.pipeline import Pipeline
 from healthd.publish.bus.server import BusServer
 from healthd.publish.console import Console
+from healthd.publish.journal import Journal
+from healthd.publish.jsonl import Keeping, Recorder
+from healthd.replay import Replay
+from healthd.state.history import TIERS, History, Tier
 from healthd.state.store import Store
+from healthd.worker import Worker
 
 _log = logging.getLogger(__name__)
 
-FIRST_RATES = 0.1
-"""Time from the first sample to the second, so that no client sees rates that are not there yet, seconds."""
 _FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
+_BEFORE_SERVING = 2
+"""Cycles before the name is owned: with the second there are rates."""
+
+
+class Replaying(NamedTuple):
+    """What is replayed, and how: see `Replay`."""
+
+    directory: str
+    since: float = -math.inf
+    until: float = math.inf
+    speed: float = 1.0
 
 
 class Options(NamedTuple):
-    """What the command line chose."""
+    """What the command line and the configuration chose."""
 
     bus: str = "system"
-    interval: float = 5.0
+    """"" for none, which only a replay can do without."""
+    interval: float = protocol.INTERVAL
     console: bool = False
+    record: str = ""
+    """Directory of the recording; "" for none."""
+    keeping: Keeping = Keeping()
+    tiers: Sequence[Tier] = TIERS
+    series: int = 512
+    replay: Replaying | None = None
 
 
 class Daemon:
-    """One run of healthd."""
+    """One run of healthd.
+
+    Raises RecordingTaken or NoRecording for directories that can't be used.
+    """
 
     def __init__(self, options: Options, clock: Clock | None = None) -> None:
         self._options = options
         self._clock = clock or SystemClock()
         self._notifier = Notifier()
         self._connection: dbus.Connection | None = None
+        self._serving = False
+        self._beside: list[asyncio.Task[None]] = []
         collectors = observe.collectors()
-        self._server = BusServer(observe.families(collectors), options.interval)
-        self._console = Console() if options.console else None
-        publishers: list[Publisher] = [self._server, *([self._console] if self._console else [])]
-        runner = observe.Runner(collectors, observe.roots(), options.interval, self._clock)
-        self._pipeline = Pipeline(runner, Store(), publishers)
+        families = observe.families(collectors)
+        self._replay = Replay(families=families, **options.replay._asdict()) if options.replay else None
+        self._source: Source = self._replay or observe.Runner(
+            collectors, observe.roots(), options.interval, self._clock
+        )
+        history = History(options.tiers, options.series)
+        self._recorder = (
+            Recorder(
+                options.record, options.keeping, Worker("record"), Worker("tidy"), partial(archive.summary, families)
+            )
+            if options.record
+            else None
+        )
+        self._archive = archive.Archive(
+            history,
+            families,
+            Worker("archive"),
+            options.replay.directory if options.replay else options.record,
+            self._recorder.unwritten if self._recorder and not options.replay else list,
+        )
+        self._server = BusServer(families, self._archive, self._accounts) if options.bus else None
+        self._console = Console(patient=bool(options.replay)) if options.console else None
+        self._journal = None if options.replay else Journal()
+        made = (self._recorder, self._server, self._journal, self._console)
+        self._publishers: list[Publisher] = [publisher for publisher in made if publisher]
+        self._pipeline = Pipeline(self._source, Store(), history, [*self._publishers, self._archive])
+
+    def _accounts(self) -> Mapping[str, Account]:
+        return {publisher.name: publisher.account() for publisher in self._publishers}
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, or until nobody reads the console any more.
+        """Serve until SIGTERM or SIGINT, until nobody reads the console any more, or until a replay without a bus ends.
 
-        Raises BusError where the bus can't be had at start; later it is waited for.
+        Raises BusError where the bus can't be had at start (later it is waited for), and BadRecording at the end of a
+        replay of which parts could not be read.
         """
         loop = asyncio.get_running_loop()
         living = loop.create_task(self._live())
@@ -60,26 +114,63 @@ class Daemon:
                 living.result()
         finally:
             self._notifier.stopping()
-            await self._disconnect()
+            await self._end()
+        if self._replay:
+            self._replay.check()
 
     async def _live(self) -> None:
-        self._connection = await dbus.connect(self._options.bus)
-        await self._pipeline.cycle(first=True)
-        await asyncio.sleep(FIRST_RATES)
-        await self._pipeline.cycle(first=True)
-        await self._serve(self._connection)
+        if self._options.bus:
+            self._connection = await dbus.connect(self._options.bus)
+            await self._connection.require_free(protocol.BUS_NAME)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._cycle(tasks)
+                for task in self._beside:
+                    task.cancel()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _cycle(self, tasks: asyncio.TaskGroup) -> None:
+        """Go through the stages at each tick, and serve from the second time on."""
+        published = 0
+        async for _ in self._source.ticks():
+            published += await self._pipeline.cycle()
+            if published == _BEFORE_SERVING and not self._serving:
+                await self._open(tasks)
+            if self._console and self._console.gone:
+                return
+            if self._replay:
+                await self._room()
+        if self._recorder:
+            self._recorder.flush()
+        if not self._serving:
+            await self._open(tasks)
+        while self._options.bus:
+            # A replay is over: what it ended with stays to be asked for.
+            await asyncio.sleep(protocol.INTERVAL)
+            self._pipeline.tell()
+
+    async def _room(self) -> None:
+        """A replay can wait: nothing of it shall be lost."""
+        for publisher in (self._recorder, self._console):
+            if publisher:
+                await publisher.room()
+
+    async def _open(self, tasks: asyncio.TaskGroup) -> None:
+        """Serve what is known now, and look for what was known before."""
+        self._serving = True
+        if self._connection:
+            await self._serve(self._connection)
+            self._beside.append(tasks.create_task(self._keep_serving()))
+        if self._options.record and not self._replay:
+            self._beside.append(tasks.create_task(self._archive.restore(self._clock.now().time)))
         self._notifier.ready(f"Sampling every {self._options.interval:g} s")
-        _log.info("serving %s on the %s bus with %s", protocol.BUS_NAME, self._options.bus, dbus.LIBRARY)
-        async with asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(self._keep_serving())
-            async for _ in ticks(self._clock, self._options.interval):
-                await self._pipeline.cycle()
-                if self._console and self._console.gone:
-                    break
-            keeping.cancel()
+        if self._connection:
+            _log.info("serving %s on the %s bus with %s", protocol.BUS_NAME, self._options.bus, dbus.LIBRARY)
 
     async def _serve(self, connection: dbus.Connection) -> None:
         """Export, then own the name: whoever waits for the name finds everything there."""
+        assert self._server
         self._server.attach(connection)
         await connection.own(protocol.BUS_NAME)
 
@@ -106,6 +197,16 @@ class Daemon:
                     _log.warning("%s", error)
             else:
                 return
+
+    async def _end(self) -> None:
+        """Say so, have what is recorded on disk, and let go of the bus."""
+        if not self._replay:
+            self._pipeline.tell(self._clock.now(), protocol.RUNTIME_STOPPED)
+        if self._journal:
+            self._journal.close()
+        if self._recorder:
+            await self._recorder.close()
+        await self._disconnect()
 
     async def _disconnect(self) -> None:
         """Let go of the bus, which has a second to take what was said last."""

@@ -7,12 +7,12 @@ what the bus does not take yet, and a frame is looked at before it is decoded:
 - a method call that wants no reply is dropped, since it escapes the bus daemon's cap on pending replies;
 - an oversized body is refused by its header alone;
 - signals are decoded only from the bus daemon itself, replies only while a call of ours waits;
+- an answer that takes time is awaited while others are given, for a few calls at once (`_dbus_answers.py`);
 - handling gives the loop a turn after `SLICE` seconds, and stops reading while answers pile up.
 """
 
 import asyncio
 import io
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from typing import Any
 from healthd import _dbus_frames as frames
 from healthd import _dbus_library as library
 from healthd._dbus_address import sockets
+from healthd._dbus_answers import Answerer
 from healthd._dbus_messages import (
     ACCESS_DENIED,
     FAILED,
@@ -55,8 +56,6 @@ SLICE = 0.005
 """How long incoming messages are handled before the loop has a turn, seconds."""
 BACKLOG = 1024 * 1024
 """While this much is unsent no call is taken, bytes."""
-
-_log = logging.getLogger(__name__)
 
 _DRIVER = "org.freedesktop.DBus"
 _DRIVER_PATH = "/org/freedesktop/DBus"
@@ -96,6 +95,10 @@ async def _connect(name: str) -> "Connection":
     return connection
 
 
+def _taken(name: str) -> NameTaken:
+    return NameTaken(f"{name} is taken: another healthd runs on this bus; stop it, or use another --bus")
+
+
 def _shown(name: str) -> str:
     return name.replace("\0", "@")
 
@@ -114,6 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         self.on_signal: Callable[[Signal], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._framer = frames.Framer()
+        self._answerer = Answerer(self._send)
         self._authenticated: asyncio.Future[None] = self._loop.create_future()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._serial = 0
@@ -161,6 +165,11 @@ class Connection(asyncio.BufferedProtocol):
             raise CallError(reply.error_name, str(reply.body[0]) if reply.body else "")
         return list(reply.body)
 
+    async def require_free(self, name: str) -> None:
+        """Raise NameTaken where a bus name is owned already."""
+        if (await self.call_driver("NameHasOwner", "s", name))[0]:
+            raise _taken(name)
+
     async def own(self, name: str) -> None:
         """Own a bus name, now or not at all.
 
@@ -176,14 +185,14 @@ class Connection(asyncio.BufferedProtocol):
                 "names, or give it a bus of its own with --bus"
             ) from None
         if answer[0] not in _OWNED:
-            raise NameTaken(f"{name} is taken: another healthd runs on this bus; stop it, or use another --bus")
+            raise _taken(name)
 
     def signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
         """Send a signal to everyone who listens."""
         self._send(frames.SIGNAL, path=path, interface=interface, member=member, signature=signature, body=body)
 
     def close(self) -> None:
-        """End the connection after what waits, or at once where the bus takes nothing."""
+        """End the connection after what is unsent, or at once where the bus takes nothing; who waits gets no answer."""
         if self._transport and self.backlog:
             self._transport.abort()
         elif self._transport:
@@ -199,8 +208,9 @@ class Connection(asyncio.BufferedProtocol):
         transport.write(b"\0AUTH EXTERNAL %s\r\n" % str(os.geteuid()).encode().hex().encode())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake everyone who waits."""
+        """Let go of those who wait for us, and wake everyone who waits for the bus."""
         self._transport = None
+        self._answerer.end()
         for waiting in (self._authenticated, *self._waiting.values()):
             if not waiting.done():
                 waiting.set_exception(BusLost(f"the bus ended the connection{f': {exc}' if exc else ''}"))
@@ -283,7 +293,7 @@ class Connection(asyncio.BufferedProtocol):
         if not (library.is_bus_name_valid(sender) and sender.isprintable()):
             self.dropped += 1
         elif frame.kind == frames.METHOD_CALL:
-            self._answer(frame, message)
+            self._answerer.answer(self.on_call, frame, message)
         elif frame.kind == frames.SIGNAL:
             if message.sender == _DRIVER and self.on_signal:
                 self.on_signal(Signal(message.member, list(message.body)))
@@ -296,36 +306,6 @@ class Connection(asyncio.BufferedProtocol):
         if frame.kind == frames.SIGNAL:
             return self.on_signal is not None and _DRIVER.encode() in frame.data and not frame.oversized
         return bool(self._waiting)
-
-    def _answer(self, frame: frames.Frame, message: Any) -> None:
-        parts: dict[str, Any] = {"destination": message.sender or None, "reply_serial": frame.serial}
-        try:
-            reply = self._reply(frame, message)
-            self._send(frames.METHOD_RETURN, reply, **parts)
-        except CallError as error:
-            # It may quote what the caller sent.
-            text = str(error).replace("\0", " ")
-            self._send(frames.ERROR, error_name=error.name, signature="s", body=[text], **parts)
-        except Exception:  # noqa: BLE001  # the edge: our fault reaches the log, neither the caller nor the connection
-            _log.exception("answering %s.%s failed", message.interface, message.member)
-            self._send(frames.ERROR, error_name=FAILED, signature="s", body=["internal error, see the log"], **parts)
-
-    def _reply(self, frame: frames.Frame, message: Any) -> Reply:
-        if frame.oversized:
-            raise CallError(LIMITS_EXCEEDED, f"{frame.oversized} bytes are more than {frames.MAX_BODY} bytes")
-        if self.on_call is None:
-            raise CallError(FAILED, "nothing is served here yet")
-        return self.on_call(
-            Call(
-                sender=message.sender or "",
-                path=message.path or "",
-                interface=message.interface or "",
-                member=message.member or "",
-                signature=message.signature or "",
-                body=message.body,
-                interactive=bool(frame.flags & frames.INTERACTIVE),
-            )
-        )
 
     # Outgoing.
 

@@ -2,7 +2,14 @@
 
     HealthdError
     ├── UsageError          an option or argument can't be used
+    ├── NoQuantity          a text is no duration or no size (in `quantity`)
+    ├── ConfigError         a configuration has faults (in `config`)
     ├── Unobserved          something could not be observed, and why
+    ├── BadEvent            a line is no event that can be read
+    ├── RecordingError
+    │   ├── RecordingTaken  another healthd records to that directory
+    │   ├── NoRecording     there is nothing to replay
+    │   └── BadRecording    a recording was read, and parts of it can't be
     └── BusError
         ├── BusUnreachable  there is no bus at that address
         ├── BusLost         the connection ended
@@ -35,6 +42,26 @@ class Unobserved(HealthdError):
         self.problem = problem
         self.reason = reason
         self.remedy = remedy
+
+
+class BadEvent(HealthdError):
+    """A line is no event that can be read; the text is the reason."""
+
+
+class RecordingError(HealthdError):
+    """A recording, or the directory of one."""
+
+
+class RecordingTaken(RecordingError):
+    """Another healthd records to that directory."""
+
+
+class NoRecording(RecordingError):
+    """There is nothing to replay."""
+
+
+class BadRecording(RecordingError):
+    """A recording was read, and parts of it can't be."""
 
 
 class BusError(HealthdError):

@@ -13,7 +13,7 @@ and from that declaration follow the D-Bus property and its documentation, the J
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
@@ -26,15 +26,19 @@ __all__ = [
     "PRESSURE",
     "SHARE",
     "SINGLE",
+    "Account",
+    "Archive",
     "Band",
     "Collector",
     "Cycle",
     "Entry",
+    "Event",
     "Family",
     "HealthReport",
     "Kind",
     "Metric",
     "Observation",
+    "Point",
     "Probing",
     "Problem",
     "Publisher",
@@ -96,6 +100,11 @@ class Family:
     def unknown(self) -> Reading:
         """The reading of which nothing is known."""
         return self.reading(**dict.fromkeys(self.by_name))
+
+    @cached_property
+    def recorded(self) -> Sequence[tuple[str, bool]]:
+        """What its event tells, and whether it is per core: all but counters, which only snapshots tell."""
+        return [(metric.name, metric.live) for metric in self.reading.metrics if metric.kind is not Kind.COUNTER]
 
     @cached_property
     def by_name(self) -> Mapping[str, Metric]:
@@ -178,6 +187,16 @@ class Observation:
         return self.problems.get(SINGLE)
 
 
+class Event(NamedTuple):
+    """What happened: a time, a name, data."""
+
+    instant: Instant
+    name: str
+    data: Mapping[str, Any]
+    boot_id: str
+    seq: int
+
+
 class Sample(NamedTuple):
     """All readings of one cycle."""
 
@@ -186,6 +205,14 @@ class Sample(NamedTuple):
     seq: int
     """Counts samples since the source began."""
     observations: tuple[Observation, ...]
+    interval: float = protocol.INTERVAL
+    """Time from sample to sample, seconds."""
+    events: tuple[Event, ...] = ()
+    """What happened besides: `runtime.…`."""
+    begins: bool = False
+    """Whether nothing holds of what was known before: healthd was started here."""
+    silent: bool = False
+    """Whether it is only taken in: what comes before the point where a replay begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +230,7 @@ class Snapshot:
     instant: Instant
     seq: int
     boot_id: str
+    interval: float
     entries: Mapping[str, Mapping[str, Entry]]
     """By family and instance; an entry that did not change is the same object as in the snapshot before."""
     latest: Mapping[str, Observation]
@@ -224,7 +252,19 @@ class Cycle(NamedTuple):
     """What one turn of the pipeline brought."""
 
     before: Snapshot | None
+    """`None` where nothing holds of what was known before."""
     snapshot: Snapshot
+    events: tuple[Event, ...]
+    """What turns the one into the other, and what happened besides."""
+
+
+class Point(NamedTuple):
+    """A metric over a while: when that begins (seconds since 1970 UTC), and its least, mean and greatest value."""
+
+    time: float
+    low: float
+    mean: float
+    high: float
 
 
 class Collector(Protocol):
@@ -255,12 +295,45 @@ class Probing(Protocol):
 class Source(Protocol):
     """Where samples come from."""
 
-    async def sample(self, *, first: bool = False) -> Sample:
-        """Return the next sample; at `first` with everything that changes each tick, whatever is due."""
+    def ticks(self) -> AsyncIterator[None]:
+        """Yield whenever the next sample is due."""
+
+    async def sample(self) -> Sample:
+        """Return the next sample."""
+
+
+class Account(NamedTuple):
+    """How a publisher does."""
+
+    problem: Problem | None = None
+    """Why nothing gets outside by it now."""
+    lost: int = 0
+    """What nobody took, in the publisher's own pieces, since start."""
 
 
 class Publisher(Protocol):
     """Extension point: takes a cycle's result outside."""
 
+    name: ClassVar[str]
+
     def publish(self, cycle: Cycle) -> None:
         """Publish without blocking."""
+
+    def account(self) -> Account:
+        """Tell how it goes."""
+
+
+class Archive(Protocol):
+    """Answers what was. Times are seconds since 1970 UTC."""
+
+    def history(self, address: str, since: float, until: float, most: int) -> Awaitable[Sequence[Point]]:
+        """Return a gauge's points, oldest first.
+
+        `address`: `family.field` or `family.field@instance`. Raises KeyError where nothing is known of it.
+        """
+
+    def events(self, since: float, until: float, names: Sequence[str], most: int) -> Awaitable[Sequence[str]]:
+        """Return the newest `most` events as JSON lines, oldest first.
+
+        A name may end in `.*`; without names, all that are no samples.
+        """

@@ -5,12 +5,17 @@ This module imports nothing, so that `healthctl` can share it without loading th
 
 VERSION = "0.1.0"
 API_LEVEL = 1
+# Version of the events' form; within one, keys are only ever added.
+SCHEMA_VERSION = 1
 
 BUS_NAME = "org.healthd.Health1"
 ROOT = "/org/healthd/Health1"
 INTERFACE = "org.healthd.Health1"
 MANAGER = INTERFACE + ".Manager"
 READING = INTERFACE + ".Reading"
+
+# Time from sample to sample where nobody says another, seconds.
+INTERVAL = 5.0
 
 # How a client names the daemon's bus; `--bus` wins over it.
 BUS_VARIABLE = "HEALTHD_BUS"
@@ -33,6 +38,18 @@ INSTANCE_ADDED = "instance.added"
 INSTANCE_REMOVED = "instance.removed"
 COLLECTOR_FAILED = "collector.failed"
 COLLECTOR_RECOVERED = "collector.recovered"
+RUNTIME_STARTED = "runtime.started"
+RUNTIME_STOPPED = "runtime.stopped"
+RUNTIME_GAP = "runtime.gap"
+HEALTH_TRANSITION = "health.transition"
+# In recordings alone: what opens a segment, and the rows of one minute that a closed one begins with.
+SNAPSHOT = "snapshot"
+HISTORY = "history"
+
+# Why there is a gap between two samples.
+SUSPEND = "suspend"
+CLOCK = "clock"
+OVERRUN = "overrun"
 
 # Severity of a condition and of the host.
 OK = "ok"
@@ -47,8 +64,11 @@ EXIT_WARNING = 1
 EXIT_CRITICAL = 2
 EXIT_UNKNOWN = 3
 EXIT_USAGE = 64
+EXIT_DATA = 65
+EXIT_NO_INPUT = 66
 EXIT_UNAVAILABLE = 69
 EXIT_SOFTWARE = 70
 EXIT_IO_ERROR = 74
-EXIT_NAME_TAKEN = 75
+EXIT_TAKEN = 75
 EXIT_NOT_ALLOWED = 77
+EXIT_CONFIG = 78

@@ -2,14 +2,17 @@
 
 import json
 import math
+from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd import observe, protocol
 from healthd.clock import Instant
-from healthd.events import changes, describe, encode, reading_data
-from healthd.model import SINGLE, HealthReport, Observation, Problem, Reading, Sample, Snapshot
+from healthd.errors import BadEvent
+from healthd.events import changes, decode, describe, encode, reading_data, reading_from
+from healthd.model import SINGLE, Event, HealthReport, Observation, Problem, Reading, Sample, Snapshot
 from healthd.observe.cpu import Cpu
 from healthd.observe.disk import Disk
 from healthd.observe.load import Load
@@ -70,13 +73,13 @@ def test_an_event_of_a_family_with_one_instance_is_this_line():
     ]
 
 
-def test_an_event_of_a_family_with_several_has_those_that_were_accepted_by_instance():
+def test_an_event_of_a_family_with_several_has_what_changed_of_those_that_were_accepted_by_instance():
     machine = Machine()
     machine.cycle((Sensor, {"a": sensor(40.0), "b": sensor(50.0)}, {}))
     assert machine.cycle((Sensor, {"a": sensor(40.2), "b": sensor(51.0, "µ \u2013 é")}, {})) == [
         (
             '{"time":"2026-01-01T12:00:05.000Z","name":"system.temperature.updated","data":{"b":{'
-            '"label":"µ \u2013 é","driver":"chip","celsius":51.0,"high_celsius":null,"critical_celsius":95.0}},'
+            '"label":"µ \u2013 é","celsius":51.0}},'
             '"boot_id":"0d1d4bd4-5f0e-4b39-8a4c-6a2ee3b7a5f1","since_boot":105.25,"seq":2}'
         )
     ]
@@ -131,9 +134,20 @@ def test_a_problem_of_one_instance_names_it_and_gives_no_values():
             '"remedy":""}'
         )
     ]
-    assert [line.split()[0] for line in machine.short((Sensor, {"a": sensor(40.0), "b": sensor(50.0)}, {}))] == [
-        "collector.recovered",
-        "system.temperature.updated",
+    assert machine.short((Sensor, {"a": sensor(40.0), "b": sensor(50.0)}, {})) == [
+        'collector.recovered {"family":"sensor","instance":"a"}'
+    ]
+
+
+def test_after_a_timeout_the_values_are_compared_with_the_last_ones_else_with_nothing():
+    machine = Machine()
+    machine.cycle((Sensor, {"a": sensor(40.0), "b": sensor(50.0)}, {}))
+    machine.cycle((Sensor, {}, {"a": TIMEOUT, "b": FAILED}))
+    assert machine.short((Sensor, {"a": sensor(41.0), "b": sensor(50.0)}, {}))[2:] == [
+        (
+            'system.temperature.updated {"a":{"celsius":41.0},'
+            '"b":{"label":"Core","driver":"chip","celsius":50.0,"critical_celsius":95.0}}'
+        )
     ]
 
 
@@ -147,7 +161,7 @@ def test_a_family_that_can_not_be_observed_at_start_says_so_and_nothing_else():
 
 def test_what_is_not_a_number_is_null_wherever_it_stands():
     reading = Cpu(**dict.fromkeys(Cpu.family.by_name) | {"user": math.nan, "core_busy": (1.5, math.nan, math.inf)})
-    data = reading_data(reading)
+    data = json.loads(encode(Event(Instant(NOON, 1.0, 0.0), "a", reading_data(reading), BOOT_ID, 1)))["data"]
     assert (data["user"], data["core_busy"], data["system"]) == (None, [1.5, None, None], None)
 
 
@@ -165,7 +179,7 @@ def test_describe_is_this_object():
         (Disk, {"sda": disk(read_bytes=2)}, {}),
     )
     here = {"label": "Core", "driver": "chip", "high_celsius": None, "critical_celsius": 95.0}
-    assert json.loads(describe(machine.snapshot, 5.0)) == {
+    assert json.loads(describe(machine.snapshot)) == {
         "version": protocol.VERSION,
         "time": "2026-01-01T12:00:05.000Z",
         "boot_id": BOOT_ID,
@@ -194,7 +208,7 @@ def test_describe_is_this_object():
 def test_describe_gives_its_keys_in_this_order():
     machine = Machine()
     machine.cycle((Load, {SINGLE: load()}, {}))
-    assert list(json.loads(describe(machine.snapshot, 5.0))) == [
+    assert list(json.loads(describe(machine.snapshot))) == [
         "version",
         "time",
         "boot_id",
@@ -208,8 +222,8 @@ def test_describe_gives_its_keys_in_this_order():
 
 
 def test_describe_gives_the_verdict():
-    snapshot = Snapshot(Instant(NOON, 1.0, 0.0), 1, BOOT_ID, {}, {}, HealthReport("warning", ("memory",)))
-    assert json.loads(describe(snapshot, 5.0))["health"] == {"severity": "warning", "reasons": ["memory"]}
+    snapshot = Snapshot(Instant(NOON, 1.0, 0.0), 1, BOOT_ID, 5.0, {}, {}, HealthReport("warning", ("memory",)))
+    assert json.loads(describe(snapshot))["health"] == {"severity": "warning", "reasons": ["memory"]}
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included
@@ -247,7 +261,7 @@ def test_whatever_is_observed_events_are_lines_and_everything_is_json_in_utf_8(c
     machine = Machine()
     for cycle in cycles:
         lines = machine.cycle(cycle)
-        for text in (*lines, describe(machine.snapshot, 5.0)):
+        for text in (*lines, describe(machine.snapshot)):
             assert "\n" not in text
             assert isinstance(json.loads(text.encode(), parse_constant=refuse), dict)
         assert all(list(json.loads(line)) == ["time", "name", "data", "boot_id", "since_boot", "seq"] for line in lines)
@@ -257,3 +271,128 @@ def test_a_lone_surrogate_is_escaped_so_that_a_reader_gets_what_was_meant():
     (line,) = Machine().cycle((Load, {}, {SINGLE: FAILED._replace(reason="/caf\udce9")}))
     assert r'"reason":"/caf\udce9"' in line
     assert json.loads(line)["data"]["reason"] == "/caf\udce9"
+
+
+@given(st.lists(observed(), min_size=1, max_size=3))
+def test_whatever_is_observed_its_events_are_read_back_as_they_were(cycles):
+    machine = Machine()
+    for cycle in cycles:
+        for line in machine.cycle(cycle):
+            assert encode(decode(line)) == line
+
+
+def known(reading: Reading) -> Reading:
+    """Return a reading as JSON can say it: what is no finite number is unknown."""
+
+    def plain(value):
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return type(reading)(
+        **{
+            metric.name: tuple(map(plain, value))
+            if isinstance(value := getattr(reading, metric.name), tuple)
+            else plain(value)
+            for metric in reading.metrics
+        }
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_reading_is_read_back_as_it_was(family):
+    values = VALUES | {int: st.integers(-(2**64), 2**64)}
+    readings = st.builds(
+        family.reading, **{metric.name: st.none() | values[metric.type] for metric in family.reading.metrics}
+    )
+
+    @given(readings)
+    def holds(reading):
+        event = Event(Instant(NOON, 1.0, 0.0), family.event, reading_data(reading), BOOT_ID, 1)
+        again = reading_from(family, decode(encode(event)).data, family.unknown)
+        assert repr(known(again)) == repr(known(reading))
+
+    holds()
+
+
+def test_of_a_reading_only_what_changed_is_written_and_the_rest_is_as_it_was():
+    reading = load(0.5)
+    assert reading_from(Load.family, {"load1": 2.0}, reading) == load(2.0)
+    assert reading_from(Load.family, {"load5": None, "of_a_later_version": 1}, reading) == load(0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ([], "the reading of load is no object"),
+        ({"load1": "0.5"}, "load.load1 is '0.5', and it takes no such value"),
+        ({"load1": True}, "load.load1 is 'True', and it takes no such value"),
+        ({"load1": [0.5]}, "load.load1 is '[0.5]', and it takes no such value"),
+        ({"load1": 10**400}, "load.load1 is '1000000000000000000000000000000000000000', and it takes no such value"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(data, reason):
+    with pytest.raises(BadEvent) as error:
+        reading_from(Load.family, data, Load.family.unknown)
+    assert str(error.value) == reason
+
+
+def test_in_a_file_a_line_leaves_out_what_the_line_before_said():
+    first = Event(Instant(NOON, 100.25, 0.0), "a", {}, BOOT_ID, 1)
+    of_the_same_sample = first._replace(name="b")
+    later = Event(Instant(NOON + 5, 105.25, 0.0), "c", {"x": 1}, BOOT_ID, 2)
+    rebooted = Event(Instant(NOON + 9, 1.0, 0.0), "d", {}, "other", 2)
+    lines = [encode(event, after) for event, after in ((of_the_same_sample, first), (later, first), (rebooted, later))]
+    assert lines == [
+        '{"time":"2026-01-01T12:00:00.000Z","name":"b","data":{}}',
+        '{"time":"2026-01-01T12:00:05.000Z","name":"c","data":{"x":1},"since_boot":105.25,"seq":2}',
+        '{"time":"2026-01-01T12:00:09.000Z","name":"d","data":{},"boot_id":"other","since_boot":1.0,"seq":2}',
+    ]
+    afters = (first, first, later)
+    assert [decode(line, after) for line, after in zip(lines, afters, strict=True)] == [
+        of_the_same_sample,
+        later,
+        rebooted,
+    ]
+
+
+LINE = '{"time":"2026-01-01T12:00:00.000Z","name":"a","data":{},"boot_id":"b","since_boot":1.0,"seq":1}'
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("", "this is no JSON"),
+        ("{", "this is no JSON"),
+        ("[" * 100_000, "this is no JSON"),
+        (b"\xff\xfe", "this is no JSON"),
+        (LINE.replace("1.0", "NaN"), "this is no JSON: NaN is no number in JSON"),
+        ("[]", "this is no JSON object"),
+        (LINE.replace('"a"', "7"), "the name of the event is missing, or none"),
+        (LINE.replace('"a"', '"os; import"'), "the name of the event is missing, or none"),
+        (LINE.replace("{}", "[]"), "the data of the event are missing, or no object"),
+        (LINE.replace("2026-01-01T", "2026-02-30T"), "the time is missing"),
+        (LINE.replace("2026-01-01T", "0000-01-01T"), "the time is missing"),
+        (LINE.replace("T12:", "T24:"), "the time is missing"),
+        (LINE.replace(".000Z", "Z"), "the time is missing"),
+        (LINE.replace("2026", "٢٠٢٦"), "the time is missing"),
+        (LINE.replace(',"seq":1', ""), "boot_id, since_boot or seq is missing"),
+        (LINE.replace('"seq":1', '"seq":true'), "boot_id, since_boot or seq is missing"),
+        (LINE.replace('"b"', "5"), "boot_id, since_boot or seq is missing"),
+        (LINE.replace('"seq":1', '"seq":-1'), "since_boot or seq is absurd"),
+        (LINE.replace("1.0", "1e400"), "since_boot or seq is absurd"),
+    ],
+)
+def test_what_is_no_event_is_refused_with_the_reason(line, reason):
+    with pytest.raises(BadEvent, match=f"^{reason}"):
+        decode(line)
+
+
+def test_what_a_line_leaves_out_is_only_taken_from_a_line_of_the_same_time():
+    first = Event(Instant(NOON, 100.25, 0.0), "a", {}, BOOT_ID, 1)
+    with pytest.raises(BadEvent, match="the line before does not tell it"):
+        decode('{"time":"2026-01-01T12:00:05.000Z","name":"b","data":{}}', first)
+
+
+@given(st.text() | st.binary() | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
+def test_whatever_a_line_is_it_is_an_event_or_refused(line):
+    with suppress(BadEvent):
+        decode(line, Event(Instant(NOON, 1.0, 0.0), "a", {}, BOOT_ID, 1))

@@ -14,6 +14,7 @@ from healthd.observe import Runner
 from healthd.observe.host import HostCollector
 from healthd.observe.load import LoadCollector
 from healthd.pipeline import Pipeline
+from healthd.state.history import History
 from healthd.state.store import Store
 
 
@@ -30,6 +31,8 @@ class Script:
 class Shelf:
     """A publisher that keeps what it is given."""
 
+    name = "shelf"
+
     def __init__(self) -> None:
         self.cycles: list[Cycle] = []
 
@@ -44,18 +47,18 @@ def laptop(machine, tmp_path):
     return observe.roots(f"{tmp_path}/proc", f"{tmp_path}/sys", f"{tmp_path}/etc", str(tmp_path))
 
 
-def run(roots, collectors, *steps, first: int = 0) -> Shelf:
+def run(roots, collectors, *steps) -> Shelf:
     """Go through one cycle for each step, a moment or a function to call before the next one."""
     shelf, other = Shelf(), Shelf()
 
     async def cycles() -> None:
         clock = Script(*(step for step in steps if not callable(step)))
-        pipeline = Pipeline(Runner(collectors, roots, 5.0, clock), Store(), [shelf, other])
-        for number, step in enumerate(steps):
+        pipeline = Pipeline(Runner(collectors, roots, 5.0, clock), Store(), History(), [shelf, other])
+        for step in steps:
             if callable(step):
                 step()
             else:
-                await pipeline.cycle(first=number < first)
+                assert await pipeline.cycle()
 
     asyncio.run(cycles())
     assert other.cycles == shelf.cycles, "every publisher is given the same"
@@ -105,14 +108,14 @@ def test_a_file_that_goes_and_comes_back_is_unavailable_in_between(laptop):
 
 
 def test_at_start_slow_families_are_observed_once(laptop):
-    first, second = run(laptop, [HostCollector, LoadCollector], 100.0, 100.1, first=2).cycles
+    first, second = run(laptop, [HostCollector, LoadCollector], 100.0, 100.1).cycles
     assert second.snapshot.latest["host"] is first.snapshot.latest["host"]
     assert second.snapshot.latest["load"] is not first.snapshot.latest["load"]
 
 
 def test_all_families_of_a_recorded_machine_come_in_the_first_snapshot(laptop):
     collectors = observe.collectors()
-    (cycle,) = run(laptop, collectors, 100.0, first=1).cycles
+    (cycle,) = run(laptop, collectors, 100.0).cycles
     assert set(cycle.snapshot.entries) == {family.name for family in observe.families(collectors)}
     assert cycle.snapshot.entries["memory"][SINGLE].reading.percent == 55.0
 
@@ -127,10 +130,10 @@ def test_a_publisher_that_fails_is_said_once_and_costs_the_others_nothing(laptop
     broken, shelf = Broken(), Shelf()
 
     async def cycles():
-        pipeline = Pipeline(Runner([LoadCollector], laptop, 5.0), Store(), [broken, shelf])
+        pipeline = Pipeline(Runner([LoadCollector], laptop, 5.0), Store(), History(), [broken, shelf])
         for _ in range(4):
-            await pipeline.cycle(first=True)
+            await pipeline.cycle()
 
     asyncio.run(cycles())
     assert len(shelf.cycles) == 4
-    assert [record.message for record in caplog.records] == ["publishing by Broken failed"] * 2
+    assert [record.message for record in caplog.records] == ["publishing by shelf failed"] * 2

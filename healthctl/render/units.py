@@ -78,3 +78,11 @@ def by_name(field: str, value: object) -> str:
         if field.endswith(ending):
             return write(value)
     return percent(value) if field.endswith("percent") else f"{value:g}"
+
+
+def span(seconds: float) -> str:
+    """Write a length of time without what is zero: `0.25 s`, `5 s`, `1 min`, `3 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    number, unit, *rest = duration(round(seconds)).split()
+    return " ".join([number, unit] if rest[:1] in ([], ["0"]) else [number, unit, *rest])

@@ -1,17 +1,16 @@
 """Runs the collectors that are due, each for itself: what one does, or fails to do, costs the others nothing."""
 
 import asyncio
-import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
 from healthd import protocol
-from healthd.clock import Clock, Instant, SystemClock
+from healthd.clock import Clock, Instant, SystemClock, gaps, ticks
 from healthd.errors import Unobserved
-from healthd.model import SINGLE, Collector, Family, Observation, Probing, Problem, Reading, Sample
+from healthd.model import SINGLE, Collector, Event, Family, Observation, Probing, Problem, Reading, Sample
 from healthd.observe._checks import check
 from healthd.observe._files import Roots
 from healthd.observe._problems import problem
@@ -27,12 +26,13 @@ class CollectorType(Protocol):
         """Make a collector that reads below `roots`."""
 
 
-_log = logging.getLogger(__name__)
-
 GRACE = 0.05
 """How long a cycle waits for reads that can block, seconds; what is later joins the next cycle."""
 FIRST_GRACE = 0.5
 """The same at start, where a complete first picture is worth more."""
+FIRST_RATES = 0.1
+"""Time from the first sample to the second, so that no client sees rates that are not there yet, seconds."""
+_FIRST = 2
 RETRY = 60.0
 """How often something unsupported is tried again, seconds."""
 _EARLY = 0.05
@@ -84,20 +84,40 @@ class Runner:
         self._clock = clock or SystemClock()
         self._boot_id = roots.proc.text("sys/kernel/random/boot_id", default="")
         self._seq = 0
+        self._last: Instant | None = None
+        self._started = {"version": protocol.VERSION, "interval": interval}
         self._finished = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._runners = [self._runner(make, roots) for make in collectors]
         # Those that hand over to a thread begin first: they run while the others do.
         self._runners.sort(key=lambda runner: not isinstance(runner, ProbingRunner))
         self._next = dict.fromkeys(self._runners, -math.inf)
-        self._problems: dict[str, dict[str, Problem]] = {}
 
-    async def sample(self, *, first: bool = False) -> Sample:
-        """Take a sample now; `first` as for `observe`."""
+    async def ticks(self) -> AsyncIterator[None]:
+        """Yield at once, again for the first rates, and then at each tick."""
+        yield
+        await asyncio.sleep(FIRST_RATES)
+        yield
+        async for _ in ticks(self._clock, self.interval):
+            yield
+
+    async def sample(self) -> Sample:
+        """Take a sample now; the first two are of everything that changes each tick, whatever is due."""
         now = self._clock.now()
-        observations = await self.observe(now, first=first)
+        observations = await self.observe(now, first=self._seq < _FIRST)
         self._seq += 1
-        return Sample(now, self._boot_id, self._seq, observations)
+        events = tuple(self._happened(now))
+        self._last = now
+        return Sample(now, self._boot_id, self._seq, observations, self.interval, events, begins=self._seq == 1)
+
+    def _happened(self, now: Instant) -> Iterator[Event]:
+        """Yield what is no reading: the start, and gaps since the last sample."""
+        if self._last is None:
+            yield Event(now, protocol.RUNTIME_STARTED, self._started, self._boot_id, self._seq)
+        else:
+            for reason, seconds in gaps(self._last, now, self.interval):
+                data = {"reason": reason, "seconds": seconds}
+                yield Event(now, protocol.RUNTIME_GAP, data, self._boot_id, self._seq)
 
     async def observe(self, now: Instant, *, first: bool = False) -> tuple[Observation, ...]:
         """Run what is due, or at `first` everything that changes each tick, and return what it brought."""
@@ -108,8 +128,6 @@ class Runner:
         if any(runner.busy for runner in self._runners):
             await self._wait(FIRST_GRACE if first else GRACE)
         observations = [found for runner in self._runners if (found := self._take(runner, now))]
-        for observation in observations:
-            self._log_changes(observation)
         return tuple(observations)
 
     def _runner(self, make: CollectorType, roots: Roots) -> CollectorRunner | ProbingRunner:
@@ -142,19 +160,3 @@ class Runner:
                     await self._finished.wait()
         except TimeoutError:
             return
-
-    def _log_changes(self, observation: Observation) -> None:
-        """Say once what became unavailable or came back."""
-        name = observation.family.name
-        before, after = self._problems.get(name, {}), observation.problems
-        if before == after:
-            return
-        for instance, found in after.items():
-            if instance not in before or before[instance].code != found.code:
-                level = logging.INFO if found.code == protocol.UNSUPPORTED else logging.WARNING
-                _log.log(level, "%s is unavailable: %s", f"{name}@{instance}" if instance else name, found.reason)
-        for instance in before:
-            # What is gone is not available again.
-            if instance not in after and (instance == SINGLE or instance in observation.readings):
-                _log.info("%s is available again", f"{name}@{instance}" if instance else name)
-        self._problems[name] = dict(after)

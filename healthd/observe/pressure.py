@@ -17,7 +17,6 @@ def _share(kind: str, what: str, seconds: int) -> float | None:
         Unit.PERCENT,
         f"Time in which {what}, as a share of the last {seconds} s ({kind} avg{seconds}).",
         band=PRESSURE,
-        digits=2,
     )
     return share
 
@@ -83,8 +82,8 @@ def parse(content: bytes, line: re.Pattern[bytes]) -> tuple[float, float, float,
     match = line.search(content)
     if match is None:
         raise Unobserved(protocol.MALFORMED, "a file below /proc/pressure lacks a line that it should have")
-    shares = avg10, avg60, avg300 = float(match[1]), float(match[2]), float(match[3])
-    if max(shares) > 100.0:
+    avg10, avg60, avg300 = [round(float(share), 1) for share in match.group(1, 2, 3)]
+    if max(avg10, avg60, avg300) > 100.0:
         raise Unobserved(protocol.MALFORMED, "a file below /proc/pressure has a share over 100 %")
     return avg10, avg60, avg300, int(match[4])
 

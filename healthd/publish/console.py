@@ -1,23 +1,34 @@
 """The console: events as JSON lines on a descriptor. A reader that does not keep up loses lines, never the daemon."""
 
+import asyncio
 import logging
 import os
 import select
 from contextlib import suppress
+from typing import ClassVar
 
-from healthd.events import changes, encode
-from healthd.model import Cycle
+from healthd import protocol
+from healthd.events import encode
+from healthd.model import Account, Cycle, Problem
 
 _log = logging.getLogger(__name__)
 
 # What a pipe takes whole once poll says that it takes anything (POSIX: PIPE_BUF, at least 512; Linux: 4096).
 _PIECE = 4096
+# Not every descriptor can be waited for on the loop.
+_PAUSE = 0.01
 
 
 class Console:
-    """Publishes events on a descriptor, standard output by default."""
+    """Publishes events on a descriptor, standard output by default.
 
-    def __init__(self, descriptor: int = 1) -> None:
+    A `patient` one loses nothing, for a source that waits (`room`) after each cycle.
+    """
+
+    name: ClassVar[str] = "console"
+
+    def __init__(self, descriptor: int = 1, *, patient: bool = False) -> None:
+        self._patient = patient
         self._descriptor = _own(descriptor)
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLOUT)
@@ -29,13 +40,31 @@ class Console:
 
     def publish(self, cycle: Cycle) -> None:
         """Write the cycle's events, one a line, without blocking."""
-        for event in changes(cycle.before, cycle.snapshot):
+        for event in cycle.events:
             self._write(encode(event).encode() + b"\n")
+
+    async def room(self) -> None:
+        """Wait until the reader has taken everything, or is gone."""
+        while self._rest:
+            self._rest = self._send(self._rest)
+            if self._rest:
+                await asyncio.sleep(_PAUSE)
+
+    def account(self) -> Account:
+        """Tell how it goes; lost are lines."""
+        problem = None
+        if self.gone:
+            problem = Problem(protocol.VANISHED, "the reader of the console is gone")
+        elif self._rest:
+            problem = Problem(protocol.TIMEOUT, "the reader of the console does not keep up")
+        return Account(problem, self.lost)
 
     def _write(self, line: bytes) -> None:
         if self._rest:
             self._rest = self._send(self._rest)
-        if self._rest or self.gone:
+        if self._rest and self._patient:
+            self._rest += line
+        elif self._rest or self.gone:
             self.lost += 1
         else:
             self._rest = self._send(line)

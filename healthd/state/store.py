@@ -12,7 +12,7 @@ def accepts(accepted: Reading, new: Reading) -> bool:
 
     Fields that are `live` are not looked at. To or from unknown always counts.
     """
-    if accepted == new:
+    if accepted is new or accepted == new:
         return False
     for name, left, whole in _bands(type(new)):
         old, value = getattr(accepted, name), getattr(new, name)
@@ -49,13 +49,17 @@ class Store:
 
     def accept(self, sample: Sample) -> Snapshot:
         """Take a sample in and return what is known now. What did not change stays the same object."""
+        if sample.begins:
+            self._entries, self._latest = {}, {}
         entries, latest = dict(self._entries), dict(self._latest)
         for observation in sample.observations:
             name = observation.family.name
-            latest[name] = observation
-            entries[name] = _fold(entries.get(name, {}), self._latest.get(name), observation)
+            latest[name], before = observation, latest.get(name)
+            # A replay gives the same objects where nothing changed.
+            if not before or before.readings is not observation.readings or before.problems is not observation.problems:
+                entries[name] = _fold(entries.get(name, {}), before, observation)
         self._entries, self._latest = entries, latest
-        return Snapshot(sample.instant, sample.seq, sample.boot_id, entries, latest)
+        return Snapshot(sample.instant, sample.seq, sample.boot_id, sample.interval, entries, latest)
 
 
 def _fold(known: Mapping[str, Entry], before: Observation | None, observation: Observation) -> Mapping[str, Entry]:

@@ -51,7 +51,7 @@ def test_a_second_daemon_is_refused_in_one_line_and_the_first_goes_on(bus, healt
     healthd().ready()
     first = owner(bus)
     second = run("--bus", bus.address)
-    assert second.returncode == protocol.EXIT_NAME_TAKEN
+    assert second.returncode == protocol.EXIT_TAKEN
     told = [line for line in second.stderr.splitlines() if "unavailable" not in line]
     assert len(told) == 1
     assert "is taken" in told[0]
@@ -75,7 +75,7 @@ def test_what_can_not_be_used_is_one_line_and_a_code(options, code, said):
     ended = run(*options)
     assert ended.returncode == code
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("healthd: ")
+    assert line.startswith("<3>healthd: ")
     assert said in line
     assert not ended.stdout
 
@@ -97,7 +97,7 @@ def test_a_bus_that_does_not_let_it_own_the_name_is_said(bus):
 def test_a_library_that_is_not_there_is_one_line():
     ended = run("--bus", "unix:path=/no/such/bus", HEALTHD_DBUS_LIBRARY="bogus")
     assert ended.returncode == protocol.EXIT_USAGE
-    assert ended.stderr == "healthd: there is no D-Bus library 'bogus' (HEALTHD_DBUS_LIBRARY): install dbus-next\n"
+    assert ended.stderr == "<3>healthd: there is no D-Bus library 'bogus' (HEALTHD_DBUS_LIBRARY): install dbus-next\n"
 
 
 def test_a_closed_standard_output_is_no_other_descriptor(bus):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -10,7 +11,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -38,12 +39,16 @@ from raw import (
 )
 
 from healthd import _dbus_library as library
-from healthd import dbus
+from healthd import dbus, protocol
+from healthd._dbus_answers import MOST, MOST_OF_ONE
 from healthd._dbus_frames import MAX_BODY
+from healthd.clock import Instant
 from healthd.errors import BusError, BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
+from healthd.model import Cycle, Event, Sample
 from healthd.observe import Runner, collectors, families, roots
 from healthd.pipeline import Pipeline
-from healthd.publish.bus.server import BACKLOG, BusServer
+from healthd.publish.bus.server import BACKLOG, KEPT, BusServer
+from healthd.state.history import History
 from healthd.state.store import Store
 
 PEER = "org.freedesktop.DBus.Peer"
@@ -248,57 +253,173 @@ def test_calls_are_left_unread_while_answers_pile_up(tmp_path):
     run(story())
 
 
-def test_under_backlog_the_server_skips_and_the_next_difference_carries_everything(tmp_path):
+class Forgetful:
+    """An archive of nothing."""
+
+    async def history(self, *_):
+        return []
+
+    async def events(self, *_):
+        return []
+
+
+class SteppingClock:
+    """A second passes with each look."""
+
+    second = 0.0
+
+    def now(self) -> Instant:
+        self.second += 1
+        return Instant(1767268800.0 + self.second, self.second, 0.0)
+
+
+class Lazy:
+    """A peer that takes nothing until it is let."""
+
+    def __init__(self) -> None:
+        self.reading = asyncio.Event()
+        self.received: list[Any] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await welcome(reader, writer)
+        writer.transport.pause_reading()
+        await self.reading.wait()
+        writer.transport.resume_reading()
+        while True:
+            self.received.append(await read_message(reader))
+
+    def signals(self, member: str) -> list[list[Any]]:
+        return [each.body for each in self.received if each.fields["member"] == member]
+
+
+def fill(connection: dbus.Connection) -> int:
+    """Send more than a server puts up with, and return how much waits."""
+    while connection.backlog <= BACKLOG:
+        connection.signal("/a", "a.b", "Fill", "s", ["x" * 32768])
+    return connection.backlog
+
+
+def test_under_backlog_the_server_skips_and_the_next_difference_carries_everything(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "healthd.publish")
     proc = tmp_path / "proc"
     proc.mkdir()
     (proc / "loadavg").write_text("1.00 2.00 3.00 1/100 1000\n")
 
     async def story():
-        reading = asyncio.Event()
-        received = []
-
-        async def peer(reader, writer):
-            await welcome(reader, writer)
-            writer.transport.pause_reading()
-            await reading.wait()
-            writer.transport.resume_reading()
-            while True:
-                received.append(await read_message(reader))
-
         chosen = [each for each in collectors() if families([each])[0].name == "load"]
-        server = BusServer(families(chosen), 1.0)
-        runner = Runner(chosen, roots(str(proc), f"{tmp_path}/sys", f"{tmp_path}/etc", str(tmp_path)), 1.0)
-        pipeline = Pipeline(runner, Store(), [server])
+        server = BusServer(families(chosen), Forgetful(), dict)
+        tree = roots(str(proc), f"{tmp_path}/sys", f"{tmp_path}/etc", str(tmp_path))
+        pipeline = Pipeline(Runner(chosen, tree, 1.0, SteppingClock()), Store(), History(), [server])
+        assert server.account().problem.code == protocol.VANISHED
 
+        peer = Lazy()
         async with listening(f"{tmp_path}/bus", peer) as address:
             connection = await dbus.connect(address)
             server.attach(connection)
-            await pipeline.cycle(first=True)
+            await pipeline.cycle()
             assert load1(server) == 1.0
+            assert server.account() == (None, 0)
 
-            while connection.backlog <= BACKLOG:
-                connection.signal("/a", "a.b", "Fill", "s", ["x" * 32768])
-            filled = connection.backlog
+            filled = fill(connection)
             for value in range(2, 50):
                 (proc / "loadavg").write_text(f"{value}.00 {value}.00 3.00 1/100 1000\n")
-                await pipeline.cycle(first=True)
+                await pipeline.cycle()
             assert server.skipped == 48
+            assert server.account().problem.code == protocol.TIMEOUT
             assert connection.backlog <= filled
             # A Get and a client's cache never disagree.
             assert load1(server) == 1.0
 
-            reading.set()
+            peer.reading.set()
             await true(lambda: not connection.backlog)
-            await pipeline.cycle(first=True)
+            await pipeline.cycle()
             assert load1(server) == 49.0
-            await true(lambda: received and received[-1].fields["member"] == "PropertiesChanged")
+            await true(lambda: peer.signals("PropertiesChanged"))
             assert not server.skipped
-            changes = [each.body[1] for each in received if each.fields["member"] == "PropertiesChanged"]
-            assert len(changes) == 1
-            assert changes[0] == {"Load1": 49.0, "Load5": 49.0}
+            assert server.account() == (None, 48)
+            ((_, changed, _),) = peer.signals("PropertiesChanged")
+            assert changed == {"Load1": 49.0, "Load5": 49.0}
+            # What was there before anyone could ask came from nowhere.
+            assert not peer.signals("InterfacesAdded")
             connection.close()
+            await connection.lost
+            assert server.account().problem.code == protocol.VANISHED
 
     run(story())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the bus does not keep up: nothing new is published until it does",
+        "the bus keeps up again: what was left out of 48 cycles is published at once",
+    ]
+
+
+def test_under_backlog_events_are_kept_and_only_the_oldest_of_too_many_are_lost(tmp_path):
+    clock = SteppingClock()
+
+    async def story():
+        server = BusServer(families(collectors()), Forgetful(), dict)
+        snapshot = Store().accept(Sample(clock.now(), "boot", 1, ()))
+
+        def happens(number: int) -> None:
+            event = Event(clock.now(), "some.thing", {"number": number}, "boot", 1)
+            server.publish(Cycle(snapshot, snapshot, (event,)))
+
+        peer = Lazy()
+        async with listening(f"{tmp_path}/bus", peer) as address:
+            connection = await dbus.connect(address)
+            server.publish(Cycle(None, snapshot, ()))
+            server.attach(connection)
+            fill(connection)
+            for number in range(KEPT + 7):
+                happens(number)
+            assert server.account().lost == 7
+
+            peer.reading.set()
+            await true(lambda: not connection.backlog)
+            happens(KEPT + 7)
+            await true(lambda: len(peer.signals("Event")) == KEPT + 1)
+            told = [json.loads(line)["data"]["number"] for _, _, line in peer.signals("Event")]
+            assert told == list(range(7, KEPT + 8))
+            assert server.account() == (None, 7)
+            happens(KEPT + 8)
+            await true(lambda: len(peer.signals("Event")) == KEPT + 2)
+            connection.close()
+            await connection.lost
+
+    run(story())
+
+
+def test_what_was_kept_for_a_bus_that_is_gone_is_not_told_to_the_next(tmp_path, caplog):
+    clock = SteppingClock()
+
+    async def story():
+        server = BusServer(families(collectors()), Forgetful(), dict)
+        snapshot = Store().accept(Sample(clock.now(), "boot", 1, ()))
+
+        def happens(name: str) -> None:
+            server.publish(Cycle(snapshot, snapshot, (Event(clock.now(), name, {}, "boot", 1),)))
+
+        peer = Lazy()
+        async with listening(f"{tmp_path}/bus", peer) as address:
+            happens("at.start")
+            first = await dbus.connect(address)
+            server.attach(first)
+            fill(first)
+            happens("to.the.first")
+            first.close()
+            await first.lost
+            happens("to.nobody")
+            peer.reading.set()
+            second = await dbus.connect(address)
+            server.attach(second)
+            happens("to.the.second")
+            await true(lambda: peer.signals("Event"))
+            second.close()
+            await second.lost
+        assert [name for name, _, _ in peer.signals("Event")] == ["to.the.second"]
+        assert server.account().lost == 0
+
+    run(story())
+    assert len(caplog.records) == 1
 
 
 def load1(server: BusServer) -> float:
@@ -958,6 +1079,190 @@ def test_a_refusal_of_the_handler_is_told_and_not_logged(bus, caplog):
         answer = serve(bus, handler, lambda client, _: client.call("A"))
     assert (answer.error, answer.body) == (f"{HEALTHD}.Error.NotAvailable", ["there is no such thing"])
     assert not caplog.records
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_text_that_is_no_utf_8_costs_nobody_the_connection(bus, wait):
+    fault = CallError(f"{HEALTHD}.Error.NotAvailable", "there is no caf\udce9 \0 here")
+
+    async def later(_):
+        await asyncio.sleep(0)
+        raise fault
+
+    def now(_):
+        raise fault
+
+    answer = serve(bus, later if wait else now, lambda client, _: client.call("A"))
+    assert answer.body == ["there is no caf?   here"]
+
+
+# Answers that take time.
+
+
+class Gate:
+    """A handler whose answers wait until `Open` is called; `Ping` is answered at once."""
+
+    def __init__(self, fault: BaseException | None = None, *, plain: bool = False) -> None:
+        self.open = asyncio.Event()
+        self.begun = 0
+        self.ended = 0
+        self._fault = fault
+        self._plain = plain
+
+    def __call__(self, call: dbus.Call) -> dbus.Reply | Awaitable[dbus.Reply]:
+        if call.member == "Open":
+            self.open.set()
+        if call.member != "Wait":
+            return dbus.Reply("s", (call.member,))
+        # A future can do for a coroutine.
+        return asyncio.ensure_future(self._wait()) if self._plain else self._wait()
+
+    async def _wait(self) -> dbus.Reply:
+        self.begun += 1
+        try:
+            await self.open.wait()
+            if self._fault:
+                raise self._fault
+            return dbus.Reply("s", ("at last",))
+        finally:
+            self.ended += 1
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_while_one_answer_takes_its_time_others_are_given(bus, plain):
+    def talk(client, _):
+        waits, call = client.prepare("Wait")
+        client.send(call)
+        early = [client.call(member).body[0] for member in ("A", "B", "Open")]
+        return early, client.answer(waits).body
+
+    assert serve(bus, Gate(plain=plain), talk) == (["A", "B", "Open"], ["at last"])
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("/secret/place is broken"), asyncio.CancelledError()])
+def test_a_fault_of_ours_that_comes_later_is_logged_once_too(bus, caplog, fault):
+    def talk(client, _):
+        waits, call = client.prepare("Wait", interface="a.b")
+        client.send(call)
+        client.call("Open")
+        return client.answer(waits), client.call("A")
+
+    with caplog.at_level(logging.DEBUG, logger="healthd"):
+        answer, after = serve(bus, Gate(fault), talk)
+    assert (answer.error, answer.body) == (dbus.FAILED, ["internal error, see the log"])
+    assert after.kind == RETURN
+    (record,) = caplog.records
+    assert record.getMessage() == "answering a.b.Wait failed"
+    assert record.exc_info
+    assert record.exc_info[2]
+
+
+def test_a_refusal_that_comes_later_is_told_and_not_logged(bus, caplog):
+    def talk(client, _):
+        client.call("Open")
+        return client.call("Wait")
+
+    with caplog.at_level(logging.DEBUG, logger="healthd"):
+        answer = serve(bus, Gate(CallError(f"{HEALTHD}.Error.NotAvailable", "there is no such thing")), talk)
+    assert (answer.error, answer.body) == (f"{HEALTHD}.Error.NotAvailable", ["there is no such thing"])
+    assert not caplog.records
+
+
+def test_what_waits_is_bounded_for_one_and_for_all_and_no_more_is_begun(bus):
+    gate = Gate()
+
+    def waits(client: Client, count: int) -> list[int]:
+        calls = [client.prepare("Wait") for _ in range(count)]
+        client.send(b"".join(call for _, call in calls))
+        return [serial for serial, _ in calls]
+
+    def talk(client, _):
+        with contextlib.ExitStack() as stack:
+            others = [stack.enter_context(Client(bus.address)) for _ in range(MOST // MOST_OF_ONE)]
+            serials = []
+            for other in others:
+                *accepted, refused = waits(other, MOST_OF_ONE + 1)
+                serials.append(accepted)
+                answer = other.answer(refused)
+                assert (answer.error, answer.body) == (LIMITS_EXCEEDED, ["too many calls wait; try again"])
+            # Full for those who have none, while what takes no time is answered.
+            assert client.call("Wait").error == LIMITS_EXCEEDED
+            assert client.call("A").kind == RETURN
+            assert gate.begun == MOST
+            client.call("Open")
+            for other, accepted in zip(others, serials, strict=True):
+                assert sorted(each.fields["reply_serial"] for each in other.answers(len(accepted))) == accepted
+            return client.call("Wait").body
+
+    assert serve(bus, gate, talk) == ["at last"]
+    assert gate.begun == gate.ended == MOST + 1
+
+
+def test_a_caller_that_leaves_harms_nobody_and_takes_no_place_for_ever(bus, caplog):
+    gate = Gate()
+
+    def talk(client, _):
+        for _ in range(3):
+            with Client(bus.address) as leaver:
+                for _ in range(MOST_OF_ONE):
+                    leaver.send(leaver.prepare("Wait")[1])
+                leaver.call("A")
+        client.call("Open")
+        return [client.call("Wait").body for _ in range(MOST)]
+
+    with caplog.at_level(logging.DEBUG, logger="healthd"):
+        assert serve(bus, gate, talk) == [["at last"]] * MOST
+    assert not caplog.records
+    assert gate.ended == gate.begun == 3 * MOST_OF_ONE + MOST
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_with_the_connection_ends_what_waits_and_nothing_is_said(bus, caplog, killed):
+    async def story():
+        gate, connection = Gate(), await dbus.connect(bus.address)
+        connection.on_call = gate
+        await connection.own(HEALTHD)
+        with Client(bus.address) as client:
+            for _ in range(MOST_OF_ONE):
+                client.send(client.prepare("Wait")[1])
+            await true(lambda: gate.begun == MOST_OF_ONE)
+            if killed:
+                bus.signal(signal.SIGKILL)
+            else:
+                connection.close()
+            await connection.lost
+        await true(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+        assert gate.ended == MOST_OF_ONE
+
+    with caplog.at_level(logging.DEBUG):
+        run(story())
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def test_what_fails_as_it_is_let_go_is_not_said_either(bus, caplog):
+    async def story():
+        begun, connection = asyncio.Event(), await dbus.connect(bus.address)
+
+        async def stubborn() -> dbus.Reply:
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                raise RuntimeError("it did not end well")
+
+        connection.on_call = lambda _: stubborn()
+        await connection.own(HEALTHD)
+        with Client(bus.address) as client:
+            client.send(client.prepare("Wait")[1])
+            await begun.wait()
+            connection.close()
+            await connection.lost
+        await true(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+    with caplog.at_level(logging.DEBUG):
+        run(story())
+        gc.collect()
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
 
 def test_before_anything_is_served_a_call_is_refused(bus):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -84,3 +85,8 @@ def test_make_knows_every_target_shown():
     with open(os.path.join(ROOT, "Makefile"), encoding="utf-8") as file:
         targets = set(re.findall(r"^([a-z-]+):", file.read(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z-]+)", "\n".join(blocks("sh")))) <= targets
+
+
+def test_tables_that_follow_from_declarations_are_up_to_date():
+    renewed = runpy.run_path(os.path.join(ROOT, ".make", "tables"))["renewed"]
+    assert renewed(README) == README, "run: make interfaces"

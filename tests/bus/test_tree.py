@@ -4,6 +4,7 @@ from healthd.clock import Instant
 from healthd.model import Observation, Sample
 from healthd.observe.load import Load
 from healthd.observe.network import Network
+from healthd.publish.bus.manager import Manager
 from healthd.publish.bus.tree import Added, Changed, Removed, difference, object_path, tree
 from healthd.state.store import Store
 
@@ -24,19 +25,20 @@ class Machine:
         self._store = Store()
         self._seq = 0
 
-    def sample(self, **families: dict) -> dict:
+    def sample(self, interval: float = 5.0, **families: dict) -> dict:
         self._seq += 1
         now = Instant(1000.0 + self._seq, float(self._seq), 0.0)
         readings = {"load": Load, "network": Network}
         observations = tuple(
             Observation(readings[name].family, now, found, {}, 0.0, 0) for name, found in families.items()
         )
-        return tree(self._store.accept(Sample(now, "boot", self._seq, observations)))
+        return tree(self._store.accept(Sample(now, "boot", self._seq, observations, interval)))
 
 
 def test_a_single_family_has_one_object_and_others_one_per_instance():
     found = Machine().sample(load={"": load(1.0)}, network={"eth0": network(1.0), "wlan0": network(2.0)})
     assert set(found) == {
+        "/org/healthd/Health1",
         "/org/healthd/Health1/load",
         "/org/healthd/Health1/network/eth0",
         "/org/healthd/Health1/network/wlan0",
@@ -90,6 +92,18 @@ def test_unknown_differs_from_a_value_and_not_from_itself():
     known, unknown = machine.sample(load={"": load(1.0)}), machine.sample(load={"": load(None)})
     assert [list(change.names) for change in difference(known, unknown)] == [["Load1"]]
     assert list(difference(unknown, machine.sample(load={"": load(None)}))) == []
+
+
+def test_the_root_is_there_before_anything_is_observed_and_changes_with_the_interval():
+    machine = Machine()
+    before = machine.sample()
+    assert list(before) == ["/org/healthd/Health1"]
+    assert list(difference(before, machine.sample())) == []
+    (change,) = difference(before, machine.sample(interval=2.5))
+    assert isinstance(change, Changed)
+    assert isinstance(change.table, Manager)
+    assert (change.path, list(change.names)) == ("/org/healthd/Health1", ["SampleIntervalUSec"])
+    assert change.table.sample_interval_usec == 2_500_000
 
 
 def test_many_cycles_at_once_differ_by_their_sum():

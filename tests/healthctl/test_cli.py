@@ -152,7 +152,8 @@ def test_a_wrong_command_line_is_64_and_one_line(healthctl, arguments, words):
     assert words in complains(healthctl("unix:path=/nowhere", *arguments), protocol.EXIT_USAGE)
 
 
-@pytest.mark.parametrize("command", [["status"], ["get", "cpu.busy"], ["metrics"], ["collectors"], ["watch"]])
+@pytest.mark.parametrize("command", [["status"], ["get", "cpu.busy"], ["metrics"], ["collectors"], ["watch"],
+                                     ["history", "cpu.busy"], ["log"], ["log", "-f"]])  # fmt: skip
 def test_without_a_bus_it_is_69_and_says_so(healthctl, tmp_path, command):
     address = f"unix:path={tmp_path}/bus"
     line = complains(healthctl(address, *command), protocol.EXIT_UNAVAILABLE)
@@ -219,7 +220,7 @@ def test_ctrl_c_ends_a_command_with_130_and_no_word(bus, healthd):
     daemon.process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("command", ["status", "metrics", "watch"])
+@pytest.mark.parametrize("command", ["status", "metrics", "watch", "log"])
 def test_a_reader_that_is_gone_gets_no_complaint(healthd_bus, command):
     reader, writer = os.pipe()
     os.close(reader)
@@ -332,6 +333,6 @@ def test_version_and_help_need_no_bus(healthctl):
     assert (done.returncode, done.stdout) == (0, f"healthctl, version {protocol.VERSION}\n")
     listed = healthctl("unix:path=/nowhere", "--help")
     assert listed.returncode == 0
-    for command in ("status", "watch", "get", "metrics", "collectors"):
+    for command in ("status", "watch", "get", "history", "log", "metrics", "collectors"):
         assert command in listed.stdout
         assert healthctl("unix:path=/nowhere", command, "--help").returncode == 0

@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from healthctl.address import similar
 from healthctl.commands import collectors, get, metrics
 from healthctl.commands.status import exit_code
 from healthctl.render.style import Style
@@ -16,11 +17,11 @@ ROW = {"kind": "gauge", "unit": "percent", "summary": "Busy."}
      ("filesystem", "filesystem.percent"), ("busy", "cpu.busy")],
 )  # fmt: skip
 def test_a_misspelt_metric_brings_the_one_that_was_meant(address, expected):
-    assert get.similar(address, NAMES)[0] == expected
+    assert similar(address, NAMES)[0] == expected
 
 
 def test_nothing_like_it_brings_nothing():
-    assert get.similar("zzz", NAMES) == []
+    assert similar("zzz", NAMES) == []
 
 
 @pytest.mark.parametrize(

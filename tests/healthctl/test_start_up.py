@@ -5,9 +5,10 @@ import pytest
 
 # What costs the user time, and what only other commands need.
 HEAVY = {
-    "asyncio", "concurrent", "dataclasses", "dbus_fast", "dbus_next", "difflib", "fnmatch", "healthctl.commands.watch",
-    "healthctl.poll", "healthctl.screen", "healthctl.views", "humanize", "importlib.metadata", "logging", "psutil",
-    "rich", "shutil", "subprocess", "tempfile", "termios", "wcwidth",
+    "asyncio", "concurrent", "csv", "dataclasses", "dbus_fast", "dbus_next", "difflib", "fnmatch",
+    "healthctl.commands.watch", "healthctl.poll", "healthctl.render.axis", "healthctl.render.chart",
+    "healthctl.render.event", "healthctl.screen", "healthctl.stream", "healthctl.views", "healthctl.when", "humanize",
+    "importlib.metadata", "logging", "psutil", "rich", "shutil", "subprocess", "tempfile", "termios", "wcwidth",
 }  # fmt: skip
 
 

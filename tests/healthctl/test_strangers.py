@@ -45,7 +45,10 @@ def stranger(bus):
     connection.close()
 
 
-@pytest.mark.parametrize("command", [["status"], ["get", "memory.percent"], ["metrics"], ["collectors"]])
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["get", "memory.percent"], ["metrics"], ["collectors"], ["history", "a.b"], ["log"], ["log", "-f"]],
+)
 def test_an_answer_of_another_kind_is_one_line(stranger, command):
     ended = healthctl(stranger.address, *command)
     assert ended.returncode == protocol.EXIT_UNAVAILABLE

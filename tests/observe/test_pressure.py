@@ -34,28 +34,28 @@ def test_each_line_of_the_laptop_goes_into_its_own_fields(machine: Callable[[str
     assert COLLECTOR(machine("laptop")).collect(NOW) == {
         "": Pressure(
             cpu_some_avg10=1.2,
-            cpu_some_avg60=0.85,
-            cpu_some_avg300=0.41,
+            cpu_some_avg60=0.8,
+            cpu_some_avg300=0.4,
             cpu_some_usec=152003411,
             memory_some_avg10=0.0,
-            memory_some_avg60=0.02,
+            memory_some_avg60=0.0,
             memory_some_avg300=0.1,
             memory_some_usec=2310448,
             memory_full_avg10=0.0,
-            memory_full_avg60=0.01,
-            memory_full_avg300=0.08,
+            memory_full_avg60=0.0,
+            memory_full_avg300=0.1,
             memory_full_usec=1980221,
-            io_some_avg10=0.31,
-            io_some_avg60=0.22,
-            io_some_avg300=0.19,
+            io_some_avg10=0.3,
+            io_some_avg60=0.2,
+            io_some_avg300=0.2,
             io_some_usec=91204410,
-            io_full_avg10=0.28,
+            io_full_avg10=0.3,
             io_full_avg60=0.2,
-            io_full_avg300=0.15,
+            io_full_avg300=0.1,
             io_full_usec=80114208,
-            irq_full_avg10=0.05,
-            irq_full_avg60=0.04,
-            irq_full_avg300=0.03,
+            irq_full_avg10=0.1,
+            irq_full_avg60=0.0,
+            irq_full_avg300=0.0,
             irq_full_usec=8120447,
         )
     }
@@ -102,7 +102,7 @@ def test_irq_is_unknown_where_the_kernel_does_not_account_for_interrupts(proc: P
     for _ in range(2):
         reading = collector.collect(NOW)[""]
         assert (reading.irq_full_avg10, reading.irq_full_usec) == (None, None)
-        assert reading.io_full_avg10 == 0.28
+        assert reading.io_full_avg10 == 0.3
 
 
 @pytest.mark.parametrize("name", ["cpu", "memory", "io", "irq"])
@@ -141,7 +141,7 @@ def test_a_total_cut_off_at_the_end_is_not_taken_for_a_number() -> None:
 
 
 def test_a_cpu_that_was_waited_for_all_the_time_is_at_a_hundred() -> None:
-    assert parse(b"some avg10=100.00 avg60=99.99 avg300=9.10 total=0\n", SOME) == (100.0, 99.99, 9.1, 0)
+    assert parse(b"some avg10=100.00 avg60=99.94 avg300=9.10 total=0\n", SOME) == (100.0, 99.9, 9.1, 0)
 
 
 @given(

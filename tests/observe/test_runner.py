@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import logging
 import os
 from collections.abc import Callable, Mapping
 
@@ -183,55 +182,6 @@ def test_failures_are_counted_and_retried_at_each_tick_until_it_recovers():
     assert second.problem
     assert third.problem is None
     assert third.readings["one"].value == 110.0
-
-
-def test_a_change_of_state_is_logged_once(caplog):
-    caplog.set_level(logging.INFO, "healthd.observe")
-    trouble = Direct(Trouble, raising(ValueError("odd")))
-
-    async def run() -> None:
-        runner = Runner([trouble], ROOTS, 5.0)
-        for moment in (100.0, 105.0, 110.0):
-            await runner.observe(at(moment))
-        trouble.do = raising(PermissionError(errno.EACCES, "Permission denied"))
-        for moment in (115.0, 120.0):
-            await runner.observe(at(moment))
-        trouble.do = lambda: None
-        for moment in (125.0, 130.0):
-            await runner.observe(at(moment))
-        trouble.do = raising(Unobserved(protocol.UNSUPPORTED, "no such thing"))
-        for moment in (180.0, 240.0):
-            await runner.observe(at(moment))
-
-    asyncio.run(run())
-    said = [(record.levelname, record.getMessage().partition(" (")[0]) for record in caplog.records]
-    assert said == [
-        ("WARNING", "trouble is unavailable: the collector failed: ValueError('odd')"),
-        ("WARNING", "trouble is unavailable: Permission denied"),
-        ("INFO", "trouble is available again"),
-        ("INFO", "trouble is unavailable: no such thing"),
-    ]
-    assert not any(record.exc_info for record in caplog.records)
-
-
-def test_each_instance_has_its_own_line_in_the_log_and_none_for_going_away(caplog):
-    caplog.set_level(logging.INFO, "healthd.observe")
-    faulty = raising(OSError(errno.EIO, "Input/output error"))
-    probes = Probes(Trouble, {"a": faulty, "b": lambda: Trouble(value=1.0), "c": faulty})
-
-    async def run() -> None:
-        runner = Runner([probes], ROOTS, 5.0)
-        await runner.observe(at(100.0), first=True)
-        await runner.observe(at(105.0), first=True)
-        probes.found = {"a": lambda: Trouble(value=1.0), "b": lambda: Trouble(value=1.0)}
-        await runner.observe(at(110.0), first=True)
-
-    asyncio.run(run())
-    assert [record.getMessage() for record in caplog.records] == [
-        "trouble@a is unavailable: Input/output error",
-        "trouble@c is unavailable: Input/output error",
-        "trouble@a is available again",
-    ]
 
 
 def test_a_slow_family_is_observed_at_multiples_of_its_own_time():

@@ -11,7 +11,9 @@ from contextlib import suppress
 
 import pytest
 
+from healthd import protocol
 from healthd.clock import Instant
+from healthd.events import changes
 from healthd.model import SINGLE, Cycle, Observation, Problem, Sample
 from healthd.observe.load import Load
 from healthd.publish.console import Console
@@ -39,7 +41,8 @@ class Reader:
         problems = {SINGLE: Problem(f"code{self._seq}", reason)} if reason else {}
         observation = Observation(Load.family, now, readings, problems, 0.0, 0)
         snapshot = self._store.accept(Sample(now, "boot", self._seq, (observation,)))
-        cycle, self._before = Cycle(self._before, snapshot), snapshot
+        events = tuple(changes(self._before, snapshot))
+        cycle, self._before = Cycle(self._before, snapshot, events), snapshot
         self.console.publish(cycle)
 
     def read(self) -> bytes:
@@ -83,6 +86,14 @@ def test_events_arrive_as_lines(reader):
     assert sequence(content) == [1, 2]
     assert json.loads(content.splitlines()[0])["name"] == "system.load.updated"
     assert (reader.console.lost, reader.console.gone) == (0, False)
+    assert reader.console.account() == (None, 0)
+
+
+def test_only_what_happened_is_told_and_not_what_differs(reader):
+    reader.publish()
+    reader.read()
+    reader.console.publish(Cycle(None, reader._before, ()))
+    assert reader.read() == b""
 
 
 def test_text_is_utf_8_and_what_is_no_text_harms_nothing(reader):
@@ -103,6 +114,9 @@ def test_a_reader_that_stalls_loses_whole_lines_which_are_counted_and_goes_on_at
     lost = reader.console.lost
     assert lost > 0
     assert not reader.console.gone
+    problem, told = reader.console.account()
+    assert problem
+    assert (problem.code, told) == (protocol.TIMEOUT, lost)
     content = reader.read()
     for _ in range(100):
         # What of a line was begun is finished first.
@@ -116,6 +130,7 @@ def test_a_reader_that_stalls_loses_whole_lines_which_are_counted_and_goes_on_at
     before = reader.console.lost
     reader.publish(reason="z")
     assert sequence(reader.read()) == [1101]
+    assert reader.console.account() == (None, before)
     assert reader.console.lost == before
 
 
@@ -165,6 +180,9 @@ def test_a_reader_that_is_gone_is_noticed_and_said_once(reader, caplog):
     assert reader.console.gone
     assert [record.getMessage() for record in caplog.records] == ["the console is gone: Broken pipe"]
     assert reader.console.lost == 2
+    problem, lost = reader.console.account()
+    assert problem
+    assert (problem.code, lost) == (protocol.VANISHED, 2)
     reader.out = os.dup(reader.descriptor)
 
 

@@ -64,14 +64,20 @@ class Interface(NamedTuple):
     signals: tuple[Signal, ...] = ()
 
 
-def of_table(table: type[Table], *, methods: tuple[Method, ...] = (), constant: Iterable[str] = ()) -> Interface:
+def of_table(
+    table: type[Table],
+    *,
+    methods: tuple[Method, ...] = (),
+    signals: tuple[Signal, ...] = (),
+    constant: Iterable[str] = (),
+) -> Interface:
     """Return the interface that a table declares; the fields in `constant` never change."""
     properties = [
         Property(camel(metric.name), metric.signature, _emits(metric, constant), metric.summary)
         for metric in table.metrics
     ]
     summary = " ".join((table.__doc__ or "").split())
-    return Interface(table.interface, summary, tuple(properties), methods)
+    return Interface(table.interface, summary, tuple(properties), methods, signals)
 
 
 def _emits(metric: Metric, constant: Iterable[str]) -> str:

@@ -1,17 +1,10 @@
-"""The Manager interface at the root: what it declares, and its methods as functions of the snapshot."""
+"""The Manager interface at the root: what it declares."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import lru_cache
 
 from healthd import protocol
-from healthd.dbus import INVALID_ARGS, Variant
-from healthd.errors import CallError
-from healthd.events import describe
-from healthd.metric import camel
-from healthd.model import SINGLE, Family, Metric, Snapshot, Table, Unit, state, table
-from healthd.publish.bus.interface import Argument, Method, of_table
-from healthd.publish.bus.values import UNKNOWN, variant, wire
+from healthd.model import Snapshot, Table, Unit, state, table
+from healthd.publish.bus.interface import Argument, Method, Signal, of_table
 
 
 @table("Manager")
@@ -24,13 +17,20 @@ class Manager(Table):
     sample_interval_usec: int = state("Time from one sample to the next, µs.", Unit.USEC)
 
 
-def manager(interval: float) -> Manager:
-    """Return the Manager's properties."""
-    return Manager(
-        version=protocol.VERSION,
-        api_level=protocol.API_LEVEL,
-        features=(),
-        sample_interval_usec=round(interval * 1_000_000),
+def root(snapshot: Snapshot) -> tuple[Manager]:
+    """Return the tables of the root; the same object while nothing of them changes."""
+    return _root(round(snapshot.interval * 1_000_000))
+
+
+@lru_cache(maxsize=4)
+def _root(sample_interval_usec: int) -> tuple[Manager]:
+    return (
+        Manager(
+            version=protocol.VERSION,
+            api_level=protocol.API_LEVEL,
+            features=(),
+            sample_interval_usec=sample_interval_usec,
+        ),
     )
 
 
@@ -63,93 +63,56 @@ METHODS = (
         takes=(Argument("metrics", "as"),),
         gives=(Argument("values", "a{sv}"),),
     ),
+    Method(
+        "GetHistory",
+        "What a gauge did, as accepted: a metric `family.field`, or `family.field@instance` of a family with several, "
+        "from since_usec to until_usec (µs since 1970 UTC; until 0 or the largest number is now). Gives at most "
+        "max_points points (0 for 1000; no more than 10000), oldest first: the time at which a point begins (µs since "
+        "1970 UTC), and the least, mean and greatest value in it. While a value was unknown there are no points. Fails "
+        "with Error.UnknownMetric for a name that no family declares or that is no gauge of single numbers, with "
+        "Error.NotAvailable for an instance of which nothing is known, and with LimitsExceeded while too many such "
+        "calls wait.",
+        takes=(
+            Argument("metric", "s"),
+            Argument("since_usec", "t"),
+            Argument("until_usec", "t"),
+            Argument("max_points", "u"),
+        ),
+        gives=(Argument("points", "a(tddd)"),),
+    ),
+    Method(
+        "GetEvents",
+        "What happened from since_usec to until_usec (µs since 1970 UTC; until 0 or the largest number is now), as "
+        "lines of JSON, oldest first: of the events with one of these names the newest, as many as limit (0 for 1000; "
+        "no more than 10000) and as 4 MiB of text can hold. A name may end in `.*`; at most 100 may be given, and "
+        "without one the events are all those that signal Event tells of. A name that no event has finds nothing. "
+        "Fails with LimitsExceeded while too many such calls wait.",
+        takes=(
+            Argument("since_usec", "t"),
+            Argument("until_usec", "t"),
+            Argument("names", "as"),
+            Argument("limit", "u"),
+        ),
+        gives=(Argument("events", "as"),),
+    ),
+    Method(
+        "ListPublishers",
+        "Every way by which what is known gets outside, by its name (bus, console, …): available (whether it works "
+        "now), problem, reason and remedy where it does not, and lost: how many of its own pieces (signalled cycles, "
+        "lines) nobody took since start.",
+        gives=(Argument("publishers", "a{sa{sv}}"),),
+    ),
 )
 
-INTERFACE = of_table(Manager, methods=METHODS, constant=("version", "api_level", "features"))
-MAX_METRICS = 1024
-"""How many metrics one call of Read may name."""
+SIGNALS = (
+    Signal(
+        "Event",
+        "Something happened that is no sample: an instance came or went, a collector failed or recovered, healthd "
+        "started, stopped or missed a while. Told after the changes of properties that came with it: its name, when it "
+        "was (µs since 1970 UTC) and the whole event as one line of JSON, the same that GetEvents gives. What a "
+        "family's values do is told by PropertiesChanged alone.",
+        gives=(Argument("name", "s"), Argument("time_usec", "t"), Argument("json", "s")),
+    ),
+)
 
-
-def _limits(metric: Metric) -> dict[str, float]:
-    """Return what a value is never below or above, as far as there is such a limit."""
-    limits = {"minimum": metric.minimum, "maximum": metric.maximum}
-    return {name: limit for name, limit in limits.items() if math.isfinite(limit)} if metric.type is not str else {}
-
-
-class Answers:
-    """The methods, given the families that are observed."""
-
-    def __init__(self, families: Iterable[Family], interval: float) -> None:
-        self._families = {family.name: family for family in families}
-        self._interval = interval
-        self.by_name: Mapping[str, Callable[[Snapshot, list[Any]], Any]] = {
-            "Describe": lambda snapshot, _: describe(snapshot, self._interval),
-            "ListMetrics": lambda snapshot, _: self._metrics(snapshot),
-            "ListCollectors": lambda snapshot, _: self._collectors(snapshot),
-            "Read": lambda snapshot, body: self._read(snapshot, body[0]),
-        }
-
-    def _metrics(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-        return {
-            f"{family.name}.{metric.name}": {
-                "family": Variant("s", family.name),
-                "field": Variant("s", metric.name),
-                "kind": Variant("s", metric.kind.value),
-                "unit": Variant("s", metric.unit.value),
-                "summary": Variant("s", metric.summary),
-                "signature": Variant("s", metric.signature),
-                "interface": Variant("s", family.reading.interface),
-                "property": Variant("s", camel(metric.name)),
-                "signalled": Variant("b", not metric.live),
-                **{name: Variant("d", limit) for name, limit in _limits(metric).items()},
-                "instances": Variant("as", self._instances(snapshot, family)),
-            }
-            for family in self._families.values()
-            for metric in family.reading.metrics
-        }
-
-    def _instances(self, snapshot: Snapshot, family: Family) -> list[str]:
-        return [wire("s", name) for name in snapshot.entries.get(family.name, ()) if name != SINGLE]
-
-    def _collectors(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-        return {family.name: self._collector(snapshot, family) for family in self._families.values()}
-
-    def _collector(self, snapshot: Snapshot, family: Family) -> dict[str, Any]:
-        observation = snapshot.latest.get(family.name)
-        problem = observation.problem if observation else None
-        code, reason, remedy = problem or (("", "", "") if observation else (protocol.TIMEOUT, "not observed yet", ""))
-        return {
-            "summary": Variant("s", family.summary),
-            "available": Variant("b", not code),
-            "problem": Variant("s", code),
-            "reason": Variant("s", wire("s", reason)),
-            "remedy": Variant("s", wire("s", remedy)),
-            "duration_usec": Variant("t", round(observation.duration * 1e6) if observation else UNKNOWN["t"]),
-            "failures": Variant("t", observation.failures if observation else 0),
-            "sampled_at_usec": Variant("t", round(observation.instant.time * 1e6) if observation else UNKNOWN["t"]),
-            "every_usec": Variant("t", round(max(family.every, self._interval) * 1e6)),
-            "instances": Variant("u", len(snapshot.entries.get(family.name, ()))),
-        }
-
-    def _read(self, snapshot: Snapshot, addresses: list[str]) -> dict[str, Any]:
-        if len(addresses) > MAX_METRICS:
-            raise CallError(INVALID_ARGS, f"{len(addresses)} metrics are more than {MAX_METRICS}")
-        values = {}
-        for address in dict.fromkeys(addresses):
-            name, at, instance = address.partition("@")
-            family, metric = self._metric(name)
-            present = snapshot.entries.get(family.name, {})
-            if at and (instance not in present or family.single):
-                raise CallError(protocol.NOT_AVAILABLE, f"{family.name} has no instance {instance!r} now")
-            for each in [instance] if at else present:
-                full = f"{name}@{each}" if each != SINGLE else name
-                values[full] = variant(metric, snapshot.value(family, each, metric))
-        return values
-
-    def _metric(self, name: str) -> tuple[Family, Metric]:
-        family_name, _, field = name.partition(".")
-        family = self._families.get(family_name)
-        metric = family.by_name.get(field) if family else None
-        if family is None or metric is None:
-            raise CallError(protocol.UNKNOWN_METRIC, f"there is no metric {name!r}")
-        return family, metric
+INTERFACE = of_table(Manager, methods=METHODS, signals=SIGNALS, constant=("version", "api_level", "features"))

@@ -1,23 +1,29 @@
 """The server: answers calls from the published tree, and signals what changes in it."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import chain
+from typing import Any, ClassVar
 
 from healthd import protocol
 from healthd.dbus import FAILED, INVALID_ARGS, Call, Connection, Reply
 from healthd.errors import CallError
-from healthd.model import Cycle, Family, Reading, Snapshot, Status, Table
+from healthd.events import encode
+from healthd.model import Account, Archive, Cycle, Event, Family, Problem, Reading, Snapshot, Status, Table
 from healthd.publish.bus import manager, standard
+from healthd.publish.bus.answers import Answers, Later
 from healthd.publish.bus.interface import Interface, Method, node, of_table
-from healthd.publish.bus.tree import Added, Changed, Tree, difference, tree
+from healthd.publish.bus.tree import Added, Changed, Removed, Tree, difference, tree
 from healthd.publish.bus.values import properties, variant
 
 _log = logging.getLogger(__name__)
 
 BACKLOG = 256 * 1024
 """While this much is unsent nothing new is published; the next difference carries everything, bytes."""
+KEPT = 1000
+"""How many events are kept meanwhile."""
 
 _ERROR = "org.freedesktop.DBus.Error."
 _SHARED = {"Describe", "GetManagedObjects", "ListCollectors", "ListMetrics"}
@@ -28,14 +34,22 @@ _EVERYWHERE = (standard.PEER, standard.INTROSPECTABLE, standard.PROPERTIES)
 class BusServer:
     """Publishes on whatever connection it is attached to."""
 
-    def __init__(self, families: Iterable[Family], interval: float) -> None:
-        self._manager = manager.manager(interval)
-        self._answers = manager.Answers(families, interval)
+    name: ClassVar[str] = "bus"
+
+    def __init__(
+        self, families: Sequence[Family], archive: Archive, accounts: Callable[[], Mapping[str, Account]]
+    ) -> None:
+        self._answers = Answers(families, archive, accounts)
+        self._samples = {family.event for family in families}
         self._connection: Connection | None = None
         self._published: Snapshot | None = None
+        self._now = 0.0
         self._tree: Tree = {}
         self._replies: dict[str, Reply] = {}
         """The dear answers that are the same for everyone until something new is published, by method."""
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._behind = False
+        self._lost = 0
         self.skipped = 0
         """Cycles since the bus stopped keeping up, which were not published."""
 
@@ -44,48 +58,85 @@ class BusServer:
         self._connection = connection
         connection.on_call = self.answer
 
+    def account(self) -> Account:
+        """Tell how it goes; lost are cycles and events that the bus was too slow for."""
+        problem = None
+        if self._connection is None or self._connection.lost.done():
+            problem = Problem(protocol.VANISHED, "there is no connection to the bus", "start the bus: it is looked for")
+        elif self._connection.backlog > BACKLOG:
+            problem = Problem(protocol.TIMEOUT, "the bus does not keep up")
+        return Account(problem, self._lost)
+
     def publish(self, cycle: Cycle) -> None:
-        """Signal what differs from what was published before."""
+        """Signal what differs from what was published before, and what happened.
+
+        Raises what the first signal failed by that could not be made, once the others are sent.
+        """
         connection = self._connection
-        if connection is None or connection.lost.done():
+        events = [event for event in cycle.events if event.name not in self._samples]
+        if connection is None or connection.lost.done() or not self._tree:
             # Nobody listens: whoever comes next asks for everything first.
-            self._advance(cycle.snapshot)
-            return
-        if connection.backlog > BACKLOG:
-            if not self.skipped:
-                _log.warning("the bus does not keep up: nothing new is published until it does")
-            self.skipped += 1
-            return
-        if self.skipped:
-            _log.info("the bus keeps up again: %d samples are published as one", self.skipped + 1)
+            self._kept.clear()
+            self._behind = False
             self.skipped = 0
-        before = self._tree
-        self._advance(cycle.snapshot)
-        for change in difference(before, self._tree):
-            if isinstance(change, Added):
-                body = [change.path, self._interfaces(change.path, change.tables)]
-                connection.signal(protocol.ROOT, standard.OBJECT_MANAGER.name, "InterfacesAdded", "oa{sa{sv}}", body)
-            elif isinstance(change, Changed):
-                values = {
-                    name: variant(metric, getattr(change.table, metric.name)) for name, metric in change.names.items()
-                }
-                connection.signal(
-                    change.path,
-                    standard.PROPERTIES.name,
-                    "PropertiesChanged",
-                    "sa{sv}as",
-                    [change.table.interface, values, []],
-                )
-            else:
-                body = [change.path, [table.interface for table in change.tables]]
-                connection.signal(protocol.ROOT, standard.OBJECT_MANAGER.name, "InterfacesRemoved", "oas", body)
+            self._advance(cycle)
+        elif connection.backlog > BACKLOG:
+            self._skip(cycle, events)
+        else:
+            self._catch_up()
+            before = self._tree
+            self._advance(cycle)
+            events = [*self._kept, *events]
+            self._kept.clear()
+            self._send(connection, chain(difference(before, self._tree), events))
 
-    def _advance(self, snapshot: Snapshot) -> None:
-        self._published = snapshot
-        self._tree = tree(snapshot)
-        self._replies.clear()
+    def _skip(self, cycle: Cycle, events: list[Event]) -> None:
+        if not self._behind:
+            _log.warning("the bus does not keep up: nothing new is published until it does")
+            self._behind = True
+        new = cycle.snapshot is not cycle.before
+        self.skipped += new
+        self._lost += new + max(len(self._kept) + len(events) - KEPT, 0)
+        self._kept.extend(events)
 
-    def answer(self, call: Call) -> Reply:
+    def _catch_up(self) -> None:
+        if self._behind:
+            _log.info("the bus keeps up again: what was left out of %d cycles is published at once", self.skipped)
+            self._behind = False
+            self.skipped = 0
+
+    def _advance(self, cycle: Cycle) -> None:
+        self._now = max([cycle.snapshot.instant, *(event.instant for event in cycle.events[-1:])]).time
+        if cycle.snapshot is not self._published:
+            self._published = cycle.snapshot
+            self._tree = tree(cycle.snapshot)
+            self._replies.clear()
+
+    def _send(self, connection: Connection, news: Iterable[Added | Changed | Removed | Event]) -> None:
+        faults = []
+        for each in news:
+            try:
+                connection.signal(*self._signal(each))
+            except Exception as fault:  # noqa: BLE001  # isolation: it must not cost the others; raised below
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+
+    def _signal(self, new: Added | Changed | Removed | Event) -> tuple[str, str, str, str, list[Any]]:
+        """Return path, interface, member, signature and body of the signal that tells of it."""
+        above = protocol.ROOT, standard.OBJECT_MANAGER.name
+        if isinstance(new, Changed):
+            values = {name: variant(metric, getattr(new.table, metric.name)) for name, metric in new.names.items()}
+            changed = [new.table.interface, values, []]
+            return new.path, standard.PROPERTIES.name, "PropertiesChanged", "sa{sv}as", changed
+        if isinstance(new, Event):
+            told = [new.name, round(new.instant.time * 1_000_000), encode(new)]
+            return protocol.ROOT, protocol.MANAGER, "Event", "sts", told
+        if isinstance(new, Added):
+            return *above, "InterfacesAdded", "oa{sa{sv}}", [new.path, self._interfaces(new.path, new.tables)]
+        return *above, "InterfacesRemoved", "oas", [new.path, [table.interface for table in new.tables]]
+
+    def answer(self, call: Call) -> Reply | Awaitable[Reply]:
         """Answer a method call.
 
         Raises CallError with one of the specification's error names, or one of `protocol`.
@@ -97,35 +148,39 @@ class BusServer:
             raise CallError(
                 INVALID_ARGS, f"{method.name} takes {method.signature or 'nothing'!r}, not {call.signature!r}"
             )
-        if method.name in _SHARED:
-            if method.name not in self._replies:
-                self._replies[method.name] = self._reply(interface, method, call)
+        if method.name in self._replies:
             return self._replies[method.name]
-        return self._reply(interface, method, call)
+        reply = self._reply(interface, method, call)
+        if method.name in _SHARED and isinstance(reply, Reply):
+            self._replies[method.name] = reply
+        return reply
 
-    def _reply(self, interface: Interface, method: Method, call: Call) -> Reply:
-        if interface is manager.INTERFACE:
-            answer = self._answers.by_name[method.name](self._snapshot(), call.body)
-        else:
+    def _reply(self, interface: Interface, method: Method, call: Call) -> Reply | Awaitable[Reply]:
+        signature = "".join(argument.signature for argument in method.gives)
+        if interface is not manager.INTERFACE:
             answer = self._standard(method.name, call)
-        if not method.gives:
-            return Reply()
-        return Reply("".join(argument.signature for argument in method.gives), (answer,))
+            return Reply(signature, (answer,)) if signature else Reply()
+        assert self._published
+        answer = self._answers.by_name[method.name](self._published, self._now, call.body)
+        return _later(signature, answer) if callable(answer) else Reply(signature, (answer,))
 
-    def _offered(self, path: str) -> list[Interface]:
-        """Return the interfaces without readings that a path has."""
-        return [*_EVERYWHERE, standard.OBJECT_MANAGER, manager.INTERFACE] if path == protocol.ROOT else [*_EVERYWHERE]
+    def _offered(self, path: str) -> Iterator[Interface]:
+        """Yield the interfaces that a path has, even one that only leads to objects."""
+        yield from _EVERYWHERE
+        if path == protocol.ROOT:
+            yield standard.OBJECT_MANAGER
+        for table in self._tree.get(path, ()):
+            yield _declared(type(table))
 
     def _find(self, call: Call) -> tuple[Interface, Method]:
         """Return the method that is meant; a call may leave its interface out."""
-        offered = self._offered(call.path)
-        for interface in offered:
+        for interface in self._offered(call.path):
             if call.interface in ("", interface.name):
                 for method in interface.methods:
                     if method.name == call.member:
                         return interface, method
-        known = {interface.name for interface in offered} | {table.interface for table in self._tables(call.path)}
-        if call.interface and call.interface not in known:
+        self._tables(call.path)
+        if call.interface and call.interface not in {interface.name for interface in self._offered(call.path)}:
             raise CallError(_ERROR + "UnknownInterface", f"{call.path} has no interface {call.interface!r}")
         raise CallError(_ERROR + "UnknownMethod", f"there is no method {call.member!r} at {call.path}")
 
@@ -137,18 +192,15 @@ class BusServer:
             "Get": lambda interface, name: self._get(call.path, interface, name),
             "GetAll": lambda interface: self._get_all(call.path, interface),
             "Set": lambda interface, name, _: self._set(call.path, interface, name),
-            "GetManagedObjects": lambda: {path: self._interfaces(path, tables) for path, tables in self._tree.items()},
+            "GetManagedObjects": self._managed,
         }
         return answers[member](*call.body)
 
-    def _snapshot(self) -> Snapshot:
-        if self._published is None:
-            raise CallError(FAILED, "nothing has been observed yet")
-        return self._published
+    def _managed(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return what is below the object manager, which is no part of that itself (D-Bus specification)."""
+        return {path: self._interfaces(path, tables) for path, tables in self._tree.items() if path != protocol.ROOT}
 
     def _tables(self, path: str) -> tuple[Table, ...]:
-        if path == protocol.ROOT:
-            return (self._manager,)
         if path not in self._tree:
             raise CallError(_ERROR + "UnknownObject", f"there is no object {path}")
         return self._tree[path]
@@ -189,7 +241,7 @@ class BusServer:
 
     def _live(self, table: Table, path: str) -> Table:
         """Return where the live values of a published table are: in the latest observation of its family."""
-        if self._published is None or path not in self._tree:
+        if self._published is None or not isinstance(table, (Reading, Status)):
             return table
         reading, status = self._tree[path]
         assert isinstance(reading, Reading)
@@ -203,15 +255,24 @@ class BusServer:
 
     def _introspect(self, path: str) -> str:
         prefix = "/" if path == "/" else path + "/"
-        paths = [protocol.ROOT, *self._tree]
-        children = {known[len(prefix) :].split("/")[0] for known in paths if known.startswith(prefix)}
-        tables = self._tables(path) if path in paths else ()
-        if not tables and not children:
+        children = {known[len(prefix) :].split("/")[0] for known in self._tree if known.startswith(prefix)}
+        if path not in self._tree and not children:
             raise CallError(_ERROR + "UnknownObject", f"there is no object {path}")
-        interfaces = self._offered(path)
-        if path != protocol.ROOT:
-            interfaces += [of_table(type(table)) for table in tables]
-        return node(interfaces, sorted(children))
+        return node(self._offered(path), sorted(children))
+
+
+_interfaces: dict[type[Table], Interface] = {manager.Manager: manager.INTERFACE}
+
+
+def _declared(table: type[Table]) -> Interface:
+    known = _interfaces.get(table)
+    if known is None:
+        known = _interfaces[table] = of_table(table)
+    return known
+
+
+async def _later(signature: str, ask: Later[Any]) -> Reply:
+    return Reply(signature, (await ask(),))
 
 
 def _machine_id() -> str:

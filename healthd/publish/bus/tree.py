@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from healthd import protocol
 from healthd.model import SINGLE, Metric, Snapshot, Table
+from healthd.publish.bus.manager import root
 from healthd.publish.bus.values import properties
 
 Tree = Mapping[str, tuple[Table, ...]]
@@ -31,12 +32,12 @@ def _escape(label: str) -> str:
 
 
 def tree(snapshot: Snapshot) -> Tree:
-    """Return the objects below the root."""
-    return {
-        object_path(family, instance): entry
-        for family, entries in snapshot.entries.items()
-        for instance, entry in entries.items()
-    }
+    """Return all objects, the root among them."""
+    objects: dict[str, tuple[Table, ...]] = {protocol.ROOT: root(snapshot)}
+    for family, entries in snapshot.entries.items():
+        for instance, entry in entries.items():
+            objects[object_path(family, instance)] = entry
+    return objects
 
 
 class Added(NamedTuple):

@@ -1,0 +1,113 @@
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthctl.render.event import event
+from healthctl.render.style import Style
+
+
+@pytest.fixture(autouse=True)
+def berlin(monkeypatch):
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def line(name, data, style=Style(), units=None, **more):  # noqa: B008  # immutable
+    content = {"time": "2026-11-22T02:12:45.000Z", "name": name, "data": data, "boot_id": "b", "seq": 7}
+    return event(json.dumps(content | more), units or {}, style)
+
+
+FAILED = {"family": "sensor", "instance": "", "problem": "unsupported", "reason": "no temperature sensor", "remedy": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [("collector.failed", FAILED, "sensor is unavailable: no temperature sensor"),
+     ("collector.failed", FAILED | {"remedy": "load a driver"},
+      "sensor is unavailable: no temperature sensor; load a driver"),
+     ("collector.failed", FAILED | {"instance": "k10temp", "reason": ""}, "sensor k10temp is unavailable: unsupported"),
+     ("collector.recovered", {"family": "filesystem", "instance": "/home"}, "filesystem /home is available again"),
+     ("instance.added", {"family": "network", "instance": "eth1"}, "network eth1 came"),
+     ("instance.removed", {"family": "network", "instance": "eth1"}, "network eth1 went"),
+     ("runtime.gap", {"reason": "suspend", "seconds": 11100.4}, "suspended for 3 h 5 min"),
+     ("runtime.gap", {"reason": "clock", "seconds": 7200.0}, "the clock was set forward by 2 h"),
+     ("runtime.gap", {"reason": "clock", "seconds": -7200}, "the clock was set back by 2 h"),
+     ("runtime.gap", {"reason": "overrun", "seconds": 12.3}, "samples were late by 12 s"),
+     ("runtime.gap", {"reason": "new", "seconds": 1}, '{"reason":"new","seconds":1}'),
+     ("runtime.started", {"version": "0.1.0", "interval": 5.0}, "healthd 0.1.0 started, a sample every 5 s"),
+     ("runtime.stopped", {}, "healthd stopped"),
+     ("config.loaded", {"digest": "abc", "é": None}, '{"digest":"abc","é":null}'),
+     ("collector.failed", {}, "{}"), ("runtime.gap", {"reason": "clock", "seconds": "x"},
+      '{"reason":"clock","seconds":"x"}'), ("runtime.stopped", [1], "[1]")],
+)  # fmt: skip
+def test_what_happened_is_told_in_words(name, data, words):
+    assert line(name, data) == f"Nov 22 03:12:45  {name:<19}  {words}"
+
+
+def test_a_sample_has_its_fields_in_units():
+    units = {"user": "percent", "frequency_hertz": "hertz", "core_busy": "percent", "celsius": "celsius"}
+    data = {"user": 12.44, "frequency_hertz": 1.5e9, "core_busy": [1.0, None], "idle": None, "count": 3}
+    words = "user 12.4 %  frequency_hertz 1.50 GHz  core_busy 1.0 %, ?  idle ?  count 3"
+    assert line("system.cpu.usage.updated", data, units=units).endswith(f"  {words}")
+    several = {"eth0": {"carrier": True, "rx_bytes_per_second": 2048.0}, "lo": {"kind": "loopback"}}
+    words = "eth0: carrier yes  rx_bytes_per_second 2.00 KiB/s  lo: kind loopback"
+    assert line("system.network.usage.updated", several).endswith(f"  {words}")
+    sensor = {"k10temp": {"celsius": 45.0}}
+    assert line("system.temperature.updated", sensor, units=units).endswith("  k10temp: celsius 45.0 °C")
+    assert line("system.temperature.updated", sensor, Style(unicode=False), units).endswith("celsius 45.0 C")
+
+
+def test_what_is_wrong_has_the_colour_of_a_warning():
+    style = Style(colour=True)
+    assert "\x1b[33mcollector.failed   \x1b[0m" in line("collector.failed", FAILED, style)
+    assert "\x1b[32mcollector.recovered\x1b[0m" in line("collector.recovered", FAILED, style)
+    assert "\x1b" not in line("collector.failed", FAILED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no JSON", "[]", "7", "\x1b[2J", "[" * 9999, '{"name":"a","data":{}}', '{"time":7,"name":"a","data":{}}',
+     '{"time":"now","name":"a","data":{}}'],
+)  # fmt: skip
+def test_what_is_no_event_is_shown_as_it_is(text):
+    assert event(text, {}, Style()) == text.replace("\x1b", "\\x1b")
+
+
+def test_text_from_the_bus_moves_no_cursor():
+    hostile = "eth1\x1b[2J\r\n\x9b2J"
+    for shown in (
+        line("instance.added", {"family": hostile, "instance": hostile}),
+        line(hostile, {hostile: hostile}),
+        line("system.x.updated", {hostile: {hostile: hostile}}),
+        line("x", hostile),
+        event(hostile, {}, Style()),
+    ):
+        assert shown.isprintable()
+        assert "[2J" in shown
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(), inside, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["collector.failed", "collector.recovered", "instance.added", "instance.removed", "runtime.gap",
+         "runtime.started", "runtime.stopped", "system.load.updated", "new"]  # fmt: skip
+
+
+@given(
+    st.sampled_from(NAMES),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("family", "reason", "seconds", "interval", "version"), anything))
+    | anything,
+)
+def test_any_data_is_one_line(name, data):
+    for style in (Style(), Style(unicode=False)):
+        shown = line(name, data, style)
+        assert shown.isprintable()
+        assert style.unicode or shown.isascii()
