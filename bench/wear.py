@@ -1,0 +1,143 @@
+"""What recording writes: bytes into files, and sectors to the device, read from the device's own statistics.
+
+    sudo python -m bench.wear [--minutes 30] [--idle] [--interval 5]
+
+The recording lies on an ext4 file system of its own on a loop device; its journal is counted. Beside it runs the
+scripted load of bench.load, or nothing.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.bus import Bus, end
+from bench.figures import machine, number, table
+from healthctl.client import Client
+
+_DAY = 86400.0
+_SECTOR = 512
+# What the kernel takes to write back what it holds (vm.dirty_expire_centisecs), and its journal after that.
+_SETTLE = 45.0
+
+
+@contextmanager
+def device() -> Iterator[tuple[str, str]]:
+    """Give a mounted file system and the name of its loop device. Raises SystemExit where it can't be made."""
+    if os.geteuid():
+        raise SystemExit("a loop device needs root")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        image, mount = f"{directory}/image", f"{directory}/mount"
+        with open(image, "wb") as file:
+            file.truncate(512 << 20)
+        os.mkdir(mount)
+        subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image], check=True)
+        made = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True)
+        loop = made.stdout.strip()
+        try:
+            subprocess.run(["mount", loop, mount], check=True)
+            try:
+                yield mount, os.path.basename(loop)
+            finally:
+                subprocess.run(["umount", mount], check=True)
+        finally:
+            subprocess.run(["losetup", "-d", loop], check=True)
+
+
+def sectors(loop: str) -> int:
+    """Return how many sectors were written to a device (Documentation/block/stat)."""
+    with open(f"/sys/block/{loop}/stat", encoding="ascii") as file:
+        return int(file.read().split()[6])
+
+
+def recorded(directory: str) -> tuple[int, int, int, int]:
+    """Return bytes of lines, lines, cycles and values of a recording, its compressed segments as they were before."""
+    size = lines = values = 0
+    cycles = set()
+    for path, _, names in os.walk(directory):
+        for name in sorted(names):
+            file = f"{path}/{name}"
+            text = subprocess.run(["zcat", "-f", file], check=True, capture_output=True).stdout
+            for line in text.splitlines():
+                event = json.loads(line)
+                if event["name"] == "history":
+                    continue
+                size, lines = size + len(line) + 1, lines + 1
+                cycles.add(event["time"])
+                if event["name"].startswith("system."):
+                    values += _values(event["data"])
+    return size, lines, len(cycles), values
+
+
+def _values(data: dict[str, object]) -> int:
+    return sum(_values(value) if isinstance(value, dict) else 1 for value in data.values())
+
+
+def changed(before: object, after: object) -> int:
+    """Return how many values differ between two descriptions."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return sum(changed(before.get(key), value) for key, value in after.items())
+    return before != after
+
+
+def measure(minutes: float, interval: float, *, idle: bool) -> list[str]:
+    """Record for a while, and return the row of what that wrote."""
+    with device() as (mount, loop), Bus() as bus:
+        time.sleep(_SETTLE)
+        before, began = sectors(loop), time.monotonic()
+        daemon = bus.healthd(interval, "", "--record", mount)
+        load = None if idle else subprocess.Popen([sys.executable, "-m", "bench.load"], stdin=subprocess.DEVNULL)
+        moved, known = [], None
+        try:
+            with Client(bus.address) as client:
+                while time.monotonic() < began + 60 * minutes:
+                    time.sleep(interval)
+                    described = client.describe()["readings"]
+                    if known:
+                        moved.append(changed(known, described))
+                    known = described
+            time.sleep(_SETTLE)
+            written, seconds = sectors(loop) - before, time.monotonic() - began
+        finally:
+            if load:
+                end(load)
+            end(daemon)
+        size, lines, cycles, values = recorded(mount)
+        return [
+            "idle" if idle else "under load",
+            number(sum(moved) / len(moved), 1),
+            number(values / cycles, 1),
+            number(lines / cycles, 1),
+            number(size / seconds * _DAY / 1e6, 1),
+            number(written * _SECTOR / seconds * _DAY / 1e6, 1),
+        ]
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--minutes", type=float, default=30.0)
+    arguments.add_argument("--interval", type=float, default=5.0)
+    arguments.add_argument("--idle", action="store_true", help="without the load")
+    chosen = arguments.parse_args()
+    # Whoever ends it early shall find nothing mounted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    head = [
+        "",
+        "values moved a cycle",
+        "values recorded a cycle",
+        "events a cycle",
+        "MB recorded a day",
+        "MB to the device a day",
+    ]
+    print(machine())
+    print(table(head, [measure(chosen.minutes, chosen.interval, idle=chosen.idle)]))
+
+
+if __name__ == "__main__":
+    main()
