@@ -100,7 +100,8 @@ def watch(pid: int, seconds: float, interval: float) -> Figures:
 def healthd(library: str, client: str, chosen: argparse.Namespace) -> Figures:
     """Measure a healthd with a library and one client, or none."""
     with Bus() as bus, ExitStack() as stack, tempfile.TemporaryFile() as output:
-        process = bus.healthd(chosen.interval, library)
+        recorded = ["--record", stack.enter_context(tempfile.TemporaryDirectory())] if chosen.record else []
+        process = bus.healthd(chosen.interval, library, *recorded)
         stack.callback(end, process)
         if client != "none":
             stack.callback(end, bus.client(client, output))
@@ -148,6 +149,7 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=1.0, help="healthd's, seconds (default: 1)")
     parser.add_argument("--libraries", default="dbus_fast,dbus_next", help="default: %(default)s")
     parser.add_argument("--clients", default="none,listener,watch", help="one healthd each (default: %(default)s)")
+    parser.add_argument("--record", action="store_true", help="let healthd record, as a peer may")
     parser.add_argument("--peer", default="", metavar="COMMAND", help="another program to run beside, at the same rate")
     chosen = parser.parse_args()
     variants: dict[str, Callable[[], Figures]] = {

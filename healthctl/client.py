@@ -30,6 +30,7 @@ _ANSWERS = {
     "Describe": "s",
     "ListMetrics": "a{sa{sv}}",
     "ListCollectors": "a{sa{sv}}",
+    "ListPublishers": "a{sa{sv}}",
     "Read": "a{sv}",
     "GetHistory": "a(tddd)",
     "GetEvents": "as",
@@ -103,6 +104,10 @@ class Client:
     def collectors(self) -> dict[str, dict[str, Any]]:
         """Return how each collector does, by family."""
         return {name: known(row) for name, row in self._call("ListCollectors").items()}
+
+    def publishers(self) -> dict[str, dict[str, Any]]:
+        """Return how each publisher does, by its name."""
+        return {name: known(row) for name, row in self._call("ListPublishers").items()}
 
     def read(self, metrics: Sequence[str]) -> dict[str, Any]:
         """Return values by address, unknown as `None`.

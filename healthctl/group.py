@@ -17,6 +17,7 @@ COMMANDS = {
     "log": "What happened: failures, gaps, what came and went.",
     "metrics": "What can be asked for.",
     "collectors": "How the observing goes, and what is unavailable why.",
+    "publishers": "How what is known gets outside, and what was lost.",
 }
 
 

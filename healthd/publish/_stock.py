@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -159,11 +160,15 @@ class _Day(NamedTuple):
 
 
 class Stock:
-    """What is there, and what is too old or too much of it. Other files and directories are never touched."""
+    """What is there, and what is too old or too much of it. Other files and directories are never touched.
 
-    def __init__(self, directory: str, max_size: int) -> None:
+    `turn` is held while a directory goes: one that is made for a segment is empty until that is opened.
+    """
+
+    def __init__(self, directory: str, max_size: int, turn: "threading.Lock | None" = None) -> None:
         self._directory = directory
         self._max_size = max_size
+        self._turn = turn or threading.Lock()
         self._days: dict[str, _Day] = {}
 
     def retain(self, since: float, open_one: str) -> bool:
@@ -191,7 +196,7 @@ class Stock:
         for day in {os.path.dirname(file.path) for file in removed}:
             # That its names changed may show no sooner than the clock of the file system ticks.
             self._days.pop(os.path.basename(day), None)
-            with suppress(OSError):  # it is not empty
+            with self._turn, suppress(OSError):  # it is not empty
                 os.rmdir(day)
         if failed:
             raise failed
@@ -211,7 +216,7 @@ class Stock:
                 if files:
                     self._days[day] = _Day(changed, files[0].opened, sum(file.size for file in files))
                 else:
-                    with suppress(OSError):  # other files are in it, or it is none
+                    with self._turn, suppress(OSError):  # other files are in it, or it is none
                         os.rmdir(path)
 
     def _files(self, day: str) -> list[_File]:

@@ -15,7 +15,7 @@ from typing import ClassVar
 from healthd import protocol
 from healthd.events import encode, opening
 from healthd.model import Account, Cycle, Event, Problem
-from healthd.publish._segments import Batch, Keeping, Outcome, Writer
+from healthd.publish._writer import Batch, Keeping, Outcome, Writer
 from healthd.worker import Worker
 
 __all__ = ["Keeping", "Recorder"]

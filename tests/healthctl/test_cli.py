@@ -333,6 +333,6 @@ def test_version_and_help_need_no_bus(healthctl):
     assert (done.returncode, done.stdout) == (0, f"healthctl, version {protocol.VERSION}\n")
     listed = healthctl("unix:path=/nowhere", "--help")
     assert listed.returncode == 0
-    for command in ("status", "watch", "get", "history", "log", "metrics", "collectors"):
+    for command in ("status", "watch", "get", "history", "log", "metrics", "collectors", "publishers"):
         assert command in listed.stdout
         assert healthctl("unix:path=/nowhere", command, "--help").returncode == 0

@@ -1,9 +1,12 @@
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 from healthctl.address import similar
-from healthctl.commands import collectors, get, metrics
+from healthctl.commands import collectors, get, metrics, publishers
 from healthctl.commands.status import exit_code
 from healthctl.render.style import Style
 
@@ -61,3 +64,21 @@ def test_collectors_say_how_they_do_in_words():
     assert re.split(r"  +", lines[2]) == [
         "pressure", "unsupported", "a second", "never", "?", "2", "0", "no psi; boot\\nso",
     ]  # fmt: skip
+
+
+def test_publishers_say_what_they_lost_and_what_hinders_them():
+    fine = {"available": True, "problem": None, "reason": None, "remedy": None, "lost": 0}
+    full = {"available": False, "problem": "failed", "reason": "the disk is full", "remedy": "make space", "lost": 12}
+    assert publishers.draw({"bus": fine, "recorder": full}, 200, Style()) == [
+        "PUBLISHER  STATE   LOST  REASON",
+        "bus        ok      0",
+        "recorder   failed  12    the disk is full; make space",
+    ]
+
+
+def test_publishers_are_listed(healthd_bus):
+    command = [sys.executable, "-m", "healthctl", "publishers", "--bus", healthd_bus.address]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert [line.split()[:2] for line in text.splitlines()[1:]] == [["bus", "ok"], ["journal", "ok"]]
+    answer = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=30, check=True).stdout
+    assert json.loads(answer)["bus"]["lost"] == 0

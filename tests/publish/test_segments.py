@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import subprocess
+import threading
 import zlib
 
 import pytest
@@ -15,8 +16,9 @@ from healthd import recording
 from healthd.errors import RecordingTaken
 from healthd.events import encode, opening
 from healthd.publish import _stock
-from healthd.publish._segments import Batch, Keeping, Writer, _humane
+from healthd.publish._segment import OpenSegment
 from healthd.publish._stock import AT_ONCE, Stock, compress, leftovers, repair, settle
+from healthd.publish._writer import Batch, Keeping, Writer, _humane
 
 ROOMY = Keeping(min_free=0)
 DAY = 86400.0
@@ -437,3 +439,34 @@ def test_one_that_can_not_be_removed_keeps_no_other(tmp_path, caplog):
         assert paths[0] in messages(caplog)[0]
     finally:
         subprocess.run(["chattr", "-i", paths[0]], check=True)
+
+
+def test_a_day_is_not_removed_while_a_segment_is_opened_in_it(tmp_path):
+    """Thousands of times, as the two threads meet at a new day."""
+    turn, ended = threading.Lock(), threading.Event()
+    stock = Stock(str(tmp_path), 1 << 40, turn)
+
+    def tidy() -> None:
+        while not ended.is_set():
+            stock.retain(0.0, "")
+
+    other = threading.Thread(target=tidy)
+    other.start()
+    try:
+        for day in range(2000):
+            with turn:
+                opened = OpenSegment(str(tmp_path), START + day * DAY)
+            opened.cut()
+    finally:
+        ended.set()
+        other.join()
+    assert stock.retain(0.0, "") is False
+
+
+def test_a_name_that_was_just_given_up_for_the_compressed_form_is_not_taken(tmp_path):
+    taken = segment(tmp_path, START, ending=".jsonl.gz")
+    opened = OpenSegment(str(tmp_path), START)
+    assert opened.path == f"{tmp_path}/{recording.stem(START + 1)}.jsonl"
+    opened.append(b"{}\n")
+    opened.close()
+    assert sorted(os.listdir(os.path.dirname(taken))) == sorted(map(os.path.basename, (taken, opened.path)))

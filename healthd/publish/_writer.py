@@ -11,16 +11,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
-from math import floor, inf
+from math import inf
 from typing import NamedTuple
 
 from healthd import protocol
 from healthd.errors import RecordingTaken
 from healthd.events import encode, opening
 from healthd.model import Cycle, Event, Problem
+from healthd.publish._segment import OpenSegment
 from healthd.publish._stock import Stock, leftovers, settle, sync_directory
-from healthd.recording import CLOSED, PLAIN, stem
 
 _log = logging.getLogger(__name__)
 
@@ -64,67 +63,6 @@ class Outcome(NamedTuple):
     """Whether something is left to be put in order."""
 
 
-class OpenSegment:
-    """The file that is written. `at` names it; where that name is taken, a second later. Raises OSError."""
-
-    def __init__(self, directory: str, at: float) -> None:
-        self.size = 0
-        """Bytes of whole batches."""
-        for second in count(floor(at)):
-            name = os.path.join(directory, stem(second))
-            self.path = name + PLAIN
-            with suppress(FileExistsError):
-                os.mkdir(os.path.dirname(name), 0o755)
-            if not os.path.lexists(name + CLOSED):
-                with suppress(FileExistsError):
-                    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                    self._descriptor = os.open(self.path, flags, 0o644)
-                    break
-        self._unsynced = False
-        self._listed = False
-        """Whether its name is known to be on disk, as its content is."""
-
-    @property
-    def gone(self) -> bool:
-        """Whether somebody removed it."""
-        return not os.fstat(self._descriptor).st_nlink
-
-    def append(self, data: bytes) -> None:
-        """Write all of it; after an error only `cut` makes sense."""
-        self._unsynced = True
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-
-    def sync(self) -> None:
-        """Wait until everything is on disk."""
-        os.fdatasync(self._descriptor)
-        self._unsynced = False
-        if not self._listed:
-            day = os.path.dirname(self.path)
-            for directory in (day, os.path.dirname(day)):
-                sync_directory(directory)
-            self._listed = True
-
-    def close(self) -> None:
-        """Let go of it; what it holds is on disk then, or OSError is raised."""
-        try:
-            if self._unsynced:
-                self.sync()
-        finally:
-            os.close(self._descriptor)
-
-    def cut(self) -> None:
-        """Take back what is no whole batch, as far as that can be, and let go; what got nothing is removed."""
-        with suppress(OSError):
-            os.ftruncate(self._descriptor, self.size)
-        with suppress(OSError):
-            self.close()
-        if not self.size:
-            with suppress(OSError):
-                os.unlink(self.path)
-
-
 class Writer:
     """Holds the directory, and takes batches; made on the loop, and from then on used by one thread.
 
@@ -142,10 +80,10 @@ class Writer:
         """Why nothing is written now."""
         self._keeping = keeping
         self._summary = summary
-        self._stock = Stock(directory, keeping.max_size)
         self._lock: int | None = None
         self._turn = threading.Lock()
         """Held while a segment is opened or finished, and by the other thread while it looks what it may touch."""
+        self._stock = Stock(directory, keeping.max_size, self._turn)
         self._segment: OpenSegment | None = None
         self._in_order = False
         """Whether what others left here was looked for."""
@@ -190,7 +128,10 @@ class Writer:
             self._give_up()
             os.close(self._lock)
             self._lock = None
-        os.makedirs(self.directory, 0o755, exist_ok=True)
+        if not os.path.isdir(self.directory):
+            os.makedirs(self.directory, 0o755)
+            with suppress(OSError):  # it may be somebody else's
+                sync_directory(os.path.dirname(os.path.abspath(self.directory)))
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -204,7 +145,7 @@ class Writer:
             _log.info("%s can't be locked: %s", self.directory, error.strerror)
         self._lock = descriptor
         self._in_order = False
-        self._stock = Stock(self.directory, self._keeping.max_size)
+        self._stock = Stock(self.directory, self._keeping.max_size, self._turn)
 
     def _short_of_space(self) -> Problem | None:
         assert self._lock is not None
