@@ -25,7 +25,7 @@ def work(directory: str, seed: int) -> None:
     script, pair = random.Random(seed), _loopback()
     with tempfile.TemporaryFile(dir=directory) as file:
         while True:
-            spin, held = script.uniform(0.02, 0.25), bytearray(script.randrange(16, 128) << 20)
+            spin, held = script.uniform(0.04, 0.35), bytearray(script.randrange(16, 128) << 20)
             held[::_PAGE] = b"x" * len(held[::_PAGE])
             written, sent = script.randrange(4 << 10, 256 << 10), script.randrange(1 << 10, 64 << 10)
             end, turn = time.monotonic() + PHASE, 0

@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 class Keeping(NamedTuple):
     """How long, and how much. Times are seconds, sizes bytes."""
 
-    batch: float = 120.0
+    batch: float = 300.0
     """How long samples may wait in memory."""
-    segment: float = 600.0
+    segment: float = 3600.0
     """Time that one file holds."""
     max_age: float = 30 * 86400.0
     """What is older is deleted."""

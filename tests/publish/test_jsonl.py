@@ -36,8 +36,8 @@ from healthd.worker import Worker
 CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "record_child.py")
 KILLS = int(os.environ.get("HEALTHD_TEST_KILLS", "10"))
 """How often a recorder is killed."""
-ROOMY = Keeping(min_free=0)
-EAGER = Keeping(batch=0.0, min_free=0)
+ROOMY = Keeping(segment=600.0, min_free=0)
+EAGER = Keeping(segment=600.0, batch=0.0, min_free=0)
 
 
 class Recording:
@@ -127,7 +127,7 @@ def messages(caplog) -> list[str]:
 
 @asynchronous
 async def test_what_was_put_in_is_read_back_over_segments_open_and_closed(tmp_path):
-    made = Recording(tmp_path, Keeping(batch=60.0, min_free=0), lambda _: b"")
+    made = Recording(tmp_path, Keeping(batch=60.0, segment=600.0, min_free=0), lambda _: b"")
     for number in range(400):
         await made.write(*([protocol.HEALTH_TRANSITION] if number % 30 == 7 else []), quiet=number % 9 == 8)
     await made.recorder.close()
@@ -225,7 +225,7 @@ async def test_a_replay_of_every_family_knows_what_was_known(tmp_path):
 @asynchronous
 async def test_samples_wait_in_memory_until_the_batch_is_due(tmp_path):
     made = Recording(tmp_path)
-    for _ in range(24):
+    for _ in range(60):
         await made.write()
         assert plain(made.recorder.unwritten()) == made.events
     assert made.names() == []
@@ -233,7 +233,7 @@ async def test_samples_wait_in_memory_until_the_batch_is_due(tmp_path):
     await made.write()
     assert made.recorder.unwritten() == []
     assert read(tmp_path) == made.events
-    assert made.recorder.synced == 25
+    assert made.recorder.synced == 61
     assert made.recorder.written == (tmp_path / "2026-01-01/12-00-00.jsonl").stat().st_size
 
 
