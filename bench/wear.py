@@ -7,7 +7,9 @@ scripted load of bench.load, or nothing.
 """
 
 import argparse
+import asyncio
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -19,7 +21,9 @@ from contextlib import contextmanager
 
 from bench.bus import Bus, end
 from bench.figures import machine, number, table
-from healthctl.client import Client
+from healthd import observe
+from healthd.clock import SystemClock
+from healthd.model import Reading
 
 _DAY = 86400.0
 _SECTOR = 512
@@ -79,11 +83,37 @@ def _values(data: dict[str, object]) -> int:
     return sum(_values(value) if isinstance(value, dict) else 1 for value in data.values())
 
 
-def changed(before: object, after: object) -> int:
-    """Return how many values differ between two descriptions."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        return sum(changed(before.get(key), value) for key, value in after.items())
-    return before != after
+def moved(minutes: float, interval: float) -> float:
+    """Observe for a while as healthd does, and return how many values were other ones than a sample before."""
+
+    async def observed() -> list[int]:
+        runner = observe.Runner(observe.collectors(), observe.roots(), interval, SystemClock())
+        found, known, end = [], {}, time.monotonic() + 60 * minutes
+        async for _ in runner.ticks():
+            count = 0
+            for observation in (await runner.sample()).observations:
+                for instance, reading in observation.readings.items():
+                    address = observation.family.name, instance
+                    count += changed(known.get(address), reading)
+                    known[address] = reading
+            found.append(count)
+            if time.monotonic() > end:
+                return found
+        return found
+
+    counts = asyncio.run(observed())[2:]
+    return sum(counts) / len(counts)
+
+
+def changed(before: Reading | None, after: Reading) -> int:
+    """Return how many values differ, each core's for itself."""
+    if before is None:
+        return 0
+    values = [(getattr(before, metric.name), getattr(after, metric.name)) for metric in after.metrics]
+    return sum(
+        sum(map(operator.ne, old, new)) if isinstance(old, tuple) and isinstance(new, tuple) else old != new
+        for old, new in values
+    )
 
 
 def measure(minutes: float, interval: float, *, idle: bool) -> list[str]:
@@ -93,15 +123,8 @@ def measure(minutes: float, interval: float, *, idle: bool) -> list[str]:
         before, began = sectors(loop), time.monotonic()
         daemon = bus.healthd(interval, "", "--record", mount)
         load = None if idle else subprocess.Popen([sys.executable, "-m", "bench.load"], stdin=subprocess.DEVNULL)
-        moved, known = [], None
         try:
-            with Client(bus.address) as client:
-                while time.monotonic() < began + 60 * minutes:
-                    time.sleep(interval)
-                    described = client.describe()["readings"]
-                    if known:
-                        moved.append(changed(known, described))
-                    known = described
+            found = moved(minutes, interval)
             time.sleep(_SETTLE)
             written, seconds = sectors(loop) - before, time.monotonic() - began
         finally:
@@ -111,7 +134,7 @@ def measure(minutes: float, interval: float, *, idle: bool) -> list[str]:
         size, lines, cycles, values = recorded(mount)
         return [
             "idle" if idle else "under load",
-            number(sum(moved) / len(moved), 1),
+            number(found, 1),
             number(values / cycles, 1),
             number(lines / cycles, 1),
             number(size / seconds * _DAY / 1e6, 1),
@@ -129,7 +152,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     head = [
         "",
-        "values moved a cycle",
+        "values that changed a cycle",
         "values recorded a cycle",
         "events a cycle",
         "MB recorded a day",

@@ -177,15 +177,21 @@ _NAMED = b'"name":"'
 # What a line ends with that does not leave it to the one before (`events.encode`).
 _TIMED = re.compile(rb'\},("boot_id":"[^"]*",)?"since_boot":[0-9.e+]+,"seq":[0-9]+\}$')
 _TAIL = 200
+# How long the beginning of a line with its time is.
+_TIME = len('{"time":"2026-01-01T12:00:00.000Z"')
 
 
 def _picked(segment: Segment, wanted: _Wanted, give_up: float) -> Iterator[Event]:
     """Yield what is wanted of a segment, until it is time to give up; other lines are not even decoded."""
-    first: bytes | None = None
-    timed: bytes | None = None
+    first = timed = at = b""
+    samples = 0
+    """How many there are after the line that was the last to say its number."""
     for _, line in lines(segment.path, _quietly):
         if tail := _TIMED.search(line, max(len(line) - _TAIL, 0)):
-            first, timed = (line if tail[1] else first), line
+            first, timed, samples = (line if tail[1] else first), line, 0
+        else:
+            samples += line[:_TIME] != at
+        at = line[:_TIME]
         start = line.find(_NAMED) + len(_NAMED)
         name = line[start : line.find(b'"', start)].decode("utf-8", "replace")
         if not wanted.name(name):
@@ -199,6 +205,8 @@ def _picked(segment: Segment, wanted: _Wanted, give_up: float) -> Iterator[Event
             event = decode(line, before)
         except BadEvent:
             continue
+        if timed is not line and before:
+            event = event._replace(seq=before.seq + samples)
         if wanted(event):
             yield event
 

@@ -42,7 +42,10 @@ class SystemClock:
         """Return this moment, rounded to milliseconds."""
         since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
         asleep = since_boot - time.clock_gettime(time.CLOCK_MONOTONIC)
-        return Instant(round(time.time(), 3), round(since_boot, 3), round(asleep, 3))
+        # What lies between the clocks is rounded, not both of them: so they tell the same time from sample to sample.
+        booted = round(time.time() - since_boot, 3)
+        since_boot = round(since_boot, 3)
+        return Instant(round(booted + since_boot, 3), since_boot, round(asleep, 3))
 
 
 @lru_cache(maxsize=4)

@@ -200,8 +200,8 @@ class Record:
     """What is written to disk."""
 
     directory: str = _path("", "Where the recording is; empty: nothing is recorded.")
-    batch: float = _duration("5min", "How long samples may wait in memory before they are written.", "1s", "1h")
-    segment: float = _duration("1h", "Time that one file holds.", "1min", "1d")
+    batch: float = _duration("15min", "How long samples may wait in memory before they are written.", "1s", "1h")
+    segment: float = _duration("6h", "Time that one file holds.", "1min", "1d")
     max_age: float = _duration("30d", "What is older is deleted.", "1h", "3650d")
     max_size: int = _size("500MB", "What the recording may take on disk; beyond it the oldest goes.", "1MB", "100TB")
     min_free: int = _size("100MB", "Nothing is written while less than this is free on the disk.", "0B", "100TB")

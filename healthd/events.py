@@ -1,8 +1,9 @@
 """Events as JSON lines: the one encoder and the one decoder, and what follows from two snapshots.
 
 An event is one line: `{"time":"2026-01-01T12:00:00.000Z","name":"system.load.updated","data":{…},"boot_id":…,
-"since_boot":…,"seq":…}`. Unknown is `null`. Where lines follow each other in a file, one leaves out `boot_id` where it
-is that of the line before, and `since_boot` and `seq` where they and `time` are.
+"since_boot":…,"seq":…}`. Unknown is `null`. Where lines follow each other in a file, one leaves out what follows from
+the line before: `boot_id` where it is the same; `since_boot` and `seq` where both clocks went on alike, and the sample
+is the same (at the same time) or the next.
 
 A family's event holds the fields that changed since its event before, and the values per core that are known, by
 instance where there are several; counters stand only in a `snapshot`. Whoever merges them has the accepted readings.
@@ -81,10 +82,16 @@ def encode(event: Event, after: Event | None = None) -> str:
     line: dict[str, Any] = {"time": iso(instant.time), "name": event.name, "data": event.data}
     if after is None or after.boot_id != event.boot_id:
         line["boot_id"] = event.boot_id
-    if after is None or len(line) > 3 or after.seq != event.seq or after.instant[:2] != instant[:2]:
+    if after is None or len(line) > 3 or _following(after, instant.time) != (instant.since_boot, event.seq):
         line["since_boot"] = instant.since_boot
         line["seq"] = event.seq
     return _encode(line)
+
+
+def _following(after: Event, time: float) -> tuple[float, int]:
+    """Return since_boot and seq of a line that says neither."""
+    passed = time - after.instant.time
+    return round(after.instant.since_boot + passed, 3), after.seq + (passed != 0.0)
 
 
 def _encode(content: Mapping[str, Any]) -> str:
@@ -126,8 +133,8 @@ def decode(line: str | bytes, after: Event | None = None) -> Event:
     seconds = _seconds(time)
     boot_id = content.get("boot_id", after.boot_id if after else None)
     since_boot, seq = content.get("since_boot"), content.get("seq")
-    if since_boot is None and seq is None and after and after.instant.time == seconds:
-        since_boot, seq = after.instant.since_boot, after.seq
+    if since_boot is None and seq is None and after:
+        since_boot, seq = _following(after, seconds)
     if not isinstance(boot_id, str) or not _number(since_boot) or type(seq) is not int:
         raise BadEvent("boot_id, since_boot or seq is missing, and the line before does not tell it")
     if not (0 <= since_boot < _ABSURD and 0 <= seq < _ABSURD):
@@ -235,8 +242,13 @@ def _changed(known: Entry | None, entry: Entry) -> dict[str, Any]:
     for name, per_core in type(new).family.recorded:
         value = getattr(new, name)
         if value is not None if per_core else old is None or value != getattr(old, name):
-            fields[name] = value
+            fields[name] = tuple(map(_short, value)) if type(value) is tuple else _short(value)
     return fields
+
+
+def _short(value: Any) -> Any:
+    """Return a whole number without the `.0` that one event in three would have to carry."""
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def opening(cycle: Cycle) -> Event:
@@ -278,14 +290,21 @@ def reading_from(family: Family, data: Any, known: Reading) -> Reading:
     for name, value in data.items():
         metric = by_name.get(name)
         if metric is not None:
-            values[name] = value if value is None or _is(metric.type, value) else _several(family, metric, value)
+            values[name] = _one(family, metric, value)
     return family.reading(**values)
+
+
+def _one(family: Family, metric: Metric, value: Any) -> Any:
+    kind = metric.type
+    if value is None or not _is(kind, value):
+        return value if value is None else _several(family, metric, value)
+    return float(value) if kind is float else value
 
 
 def _several(family: Family, metric: Metric, value: Any) -> Any:
     if isinstance(value, list):
         if metric.type == tuple[float, ...] and all(part is None or _is(float, part) for part in value):
-            return tuple([math.nan if part is None else part for part in value])
+            return tuple([math.nan if part is None else float(part) for part in value])
         if metric.type == tuple[str, ...] and all(_is(str, part) for part in value):
             return tuple(value)
     raise BadEvent(f"{family.name}.{metric.name} is {str(value)[:40]!r}, and it takes no such value")

@@ -128,3 +128,15 @@ def test_a_time_is_written_as_utc_with_milliseconds(seconds, text, monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_both_clocks_go_on_alike_from_sample_to_sample(monkeypatch):
+    boots = [5.0 * tick + 0.0001 * tick for tick in range(100)]
+    found = []
+    for boot in boots:
+        monkeypatch.setattr(time, "clock_gettime", lambda _, boot=boot: boot)
+        monkeypatch.setattr(time, "time", lambda boot=boot: 1767268800.4567 + boot)
+        found.append(SystemClock().now())
+    monkeypatch.undo()
+    assert {round(now.time - now.since_boot, 3) for now in found} == {1767268800.457}
+    assert all(round(now.time, 3) == now.time for now in found)

@@ -55,7 +55,7 @@ def test_the_defaults_are_those_of_the_documentation():
     assert Config() == Config(
         interval=5.0,
         record=Record(
-            directory="", batch=300.0, segment=3600.0, max_age=30 * 86400.0, max_size=500_000_000, min_free=100_000_000
+            directory="", batch=900.0, segment=21600.0, max_age=30 * 86400.0, max_size=500_000_000, min_free=100_000_000
         ),
         history=History(tiers=(Tier(5.0, 3600.0), Tier(60.0, 86400.0), Tier(900.0, 7 * 86400.0)), series=512),
     )

@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 class Keeping(NamedTuple):
     """How long, and how much. Times are seconds, sizes bytes."""
 
-    batch: float = 300.0
+    batch: float = 900.0
     """How long samples may wait in memory."""
-    segment: float = 3600.0
+    segment: float = 6 * 3600.0
     """Time that one file holds."""
     max_age: float = 30 * 86400.0
     """What is older is deleted."""
@@ -48,8 +48,6 @@ class Batch(NamedTuple):
     """Whether it begins a segment in any case."""
     lines: bytes
     events: tuple[Event, ...]
-    sync: bool
-    """Whether it is on disk only when the disk says so."""
     given: float
     """When it was handed over, seconds on CLOCK_MONOTONIC."""
 
@@ -58,7 +56,7 @@ class Outcome(NamedTuple):
     """What became of a batch."""
 
     written: bool
-    synced: bool
+    """Whether it is on disk, the disk says."""
     more: bool
     """Whether something is left to be put in order."""
 
@@ -117,7 +115,7 @@ class Writer:
             if not written:
                 self._give_up()
         self._tell(problem)
-        return Outcome(written, written and batch.sync, self._left())
+        return Outcome(written, self._left())
 
     def _hold(self) -> None:
         """Have the directory, made where it is missing and locked; what was removed and made again is another one."""
@@ -170,9 +168,6 @@ class Writer:
                 self._segment = OpenSegment(self.directory, self._now)
             data = encode(opening(batch.first)).encode() + b"\n" + data
         self._segment.append(data)
-        if batch.sync:
-            self._segment.sync()
-        self._segment.size += len(data)
         with self._turn:
             self.written += len(data)
 

@@ -22,7 +22,7 @@ __all__ = ["Keeping", "Recorder"]
 
 _log = logging.getLogger(__name__)
 
-LARGEST = 256 * 1024
+LARGEST = 64 * 1024
 """How many bytes wait for a batch to be due."""
 MOST = 4 * 1024 * 1024
 """How many bytes wait for the disk; what comes then is lost."""
@@ -32,8 +32,6 @@ PATIENCE = 5.0
 """How long `close` waits for a disk that hangs, seconds."""
 HANGING = 60.0
 """After how long a disk that does not answer is a problem, seconds."""
-SYNC_SAMPLES = True
-"""Whether batches without urgent events are synced too: what is written anyway is written once."""
 
 
 def urgent(event: Event) -> bool:
@@ -106,7 +104,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Have written what waits."""
-        self._hand_over(hurry=True)
+        self._hand_over()
 
     def publish(self, cycle: Cycle) -> None:
         """Take the cycle's events, and have written what is due."""
@@ -120,13 +118,15 @@ class Recorder:
         if self._first is None:
             return
         waited = instant.since_boot - self._first.snapshot.instant.since_boot
-        hurry = any(map(urgent, cycle.events))
-        if hurry or len(self._lines) > LARGEST or not 0.0 <= waited < self._keeping.batch:
-            self._hand_over(hurry=hurry)
+        overdue = not 0.0 <= waited < self._keeping.batch
+        if overdue or len(self._lines) > LARGEST or any(map(urgent, cycle.events)):
+            self._hand_over()
 
     def _take(self, cycle: Cycle) -> None:
-        # Wherever a batch begins, its first line is of another sample, and leaves out no more than the boot.
-        after = opening(cycle) if self._fresh and not self._events else self._last
+        after = self._last
+        if not self._events:
+            # A segment may begin with each batch: its first line leaves out no more than the boot.
+            after = (opening(cycle) if after is None or self._fresh else after)._replace(seq=-1)
         lines = []
         try:
             for event in cycle.events:
@@ -139,12 +139,11 @@ class Recorder:
         self._lines += b"".join([line + b"\n" for line in lines])
         self._events += cycle.events
 
-    def _hand_over(self, *, hurry: bool = False) -> None:
+    def _hand_over(self) -> None:
         """Give what waits to the thread, or lose it where too much waits there."""
         if self._first is None:
             return
-        sync = hurry or SYNC_SAMPLES
-        batch = Batch(self._first, self._fresh, bytes(self._lines), tuple(self._events), sync, time.monotonic())
+        batch = Batch(self._first, self._fresh, bytes(self._lines), tuple(self._events), time.monotonic())
         self._first, self._fresh = None, False
         self._lines.clear()
         self._events.clear()
@@ -179,7 +178,7 @@ class Recorder:
         outcome = done.result()
         if not outcome.written:
             self.lost += len(batch.events)
-        elif outcome.synced and batch.events:
+        elif batch.events:
             self.synced = batch.events[-1].seq
         if outcome.more:
             self._tidy()
@@ -197,7 +196,7 @@ class Recorder:
 
     async def close(self) -> None:
         """Have everything written and synced, within `PATIENCE`. The open segment is closed by the next start."""
-        self._hand_over(hurry=True)
+        self._hand_over()
         closing = self._worker.submit(self._writer.close)
         await asyncio.wait([closing], timeout=PATIENCE)
         unwritten = len(self.unwritten())

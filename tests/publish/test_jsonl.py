@@ -224,7 +224,7 @@ async def test_a_replay_of_every_family_knows_what_was_known(tmp_path):
 
 @asynchronous
 async def test_samples_wait_in_memory_until_the_batch_is_due(tmp_path):
-    made = Recording(tmp_path)
+    made = Recording(tmp_path, Keeping(batch=300.0, min_free=0))
     for _ in range(60):
         await made.write()
         assert plain(made.recorder.unwritten()) == made.events
@@ -247,17 +247,6 @@ async def test_what_is_urgent_is_on_disk_at_once_behind_all_before_it(tmp_path):
         assert made.recorder.synced == 6
         assert read(tmp_path / name) == made.events
         await made.recorder.close()
-
-
-@asynchronous
-async def test_without_the_setting_only_what_is_urgent_is_synced(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonl, "SYNC_SAMPLES", False)
-    made = Recording(tmp_path, EAGER)
-    await made.write()
-    assert (made.recorder.synced, read(tmp_path)) == (0, made.events)
-    await made.write(protocol.HEALTH_TRANSITION)
-    await made.write()
-    assert made.recorder.synced == 2
 
 
 @asynchronous

@@ -29,11 +29,11 @@ def _debug(caplog):
     caplog.set_level(logging.DEBUG, "healthd.publish")
 
 
-def batch(*cycles, fresh: bool = True, sync: bool = True) -> Batch:
+def batch(*cycles, fresh: bool = True) -> Batch:
     """Return a batch as the recorder makes it."""
     events = [event for cycle in cycles for event in cycle.events]
     lines = [encode(event, after).encode() + b"\n" for event, after in zip(events, [None, *events], strict=False)]
-    return Batch(cycles[0], fresh, b"".join(lines), tuple(events), sync, 0.0)
+    return Batch(cycles[0], fresh, b"".join(lines), tuple(events), 0.0)
 
 
 def segment(directory, at: float, content: bytes = b"{}\n", ending: str = ".jsonl") -> str:
@@ -92,7 +92,7 @@ def messages(caplog) -> list[str]:
 def test_a_segment_opens_with_what_was_known_and_is_named_by_the_time(tmp_path):
     machine, writer = Machine(), Writer(str(tmp_path), ROOMY, no_summary)
     first, second = machine.cycle(), machine.cycle()
-    assert writer.write(batch(second))[:2] == (True, True)
+    assert writer.write(batch(second)).written
     assert tree(tmp_path) == ["2026-01-01/12-00-05.jsonl"]
     found = content(tmp_path / "2026-01-01/12-00-05.jsonl")
     assert found == encode(opening(second)).encode() + b"\n" + batch(second).lines
@@ -118,13 +118,6 @@ def test_a_name_that_is_taken_is_left_alone_and_the_segment_is_named_a_second_la
     assert [content(path) for path in taken] == [b"taken\n"] * 2
 
 
-@pytest.mark.parametrize("sync", [True, False])
-def test_only_a_batch_that_is_to_be_synced_is(tmp_path, sync):
-    writer = Writer(str(tmp_path), ROOMY, no_summary)
-    assert writer.write(batch(Machine().cycle(), sync=sync)).synced is sync
-    writer.close()
-
-
 def test_a_segment_that_was_removed_is_not_written_any_more(tmp_path):
     machine, writer = Machine(), Writer(str(tmp_path), ROOMY, no_summary)
     writer.write(batch(machine.cycle()))
@@ -141,7 +134,7 @@ def test_below_the_floor_no_file_is_made_and_nothing_follows_in_the_open_one(tmp
     machine, directory = Machine(), str(tmp_path / "new")
     writer = Writer(directory, Keeping(min_free=10**18), no_summary)
     for _ in range(2):
-        assert writer.write(batch(machine.cycle()))[:2] == (False, False)
+        assert not writer.write(batch(machine.cycle())).written
     assert tree(directory) == []
     assert writer.problem.reason == ("the disk has less than 1e+06 TB free: nothing is recorded until there is more")
     assert len(messages(caplog)) == 1
