@@ -21,9 +21,12 @@ import psutil
 from bench import namespace, peers, trees
 from bench.bus import Bus
 from bench.figures import cost, machine, number, table
-from healthd import dbus, observe, protocol
+from healthd import dbus, health, observe, protocol
 from healthd.clock import Instant, SystemClock, ticks
+from healthd.config import read
 from healthd.errors import Unobserved
+from healthd.health.judge import Judge
+from healthd.health.rule import Rule, rules
 from healthd.model import Collector, Cycle, Observation, Point, Probing, Sample, Snapshot
 from healthd.observe.cpu import Frequencies
 from healthd.pipeline import Pipeline
@@ -96,6 +99,16 @@ class TimedServer(BusServer):
         self.cycle = cycle
 
 
+def shipped() -> tuple[Rule, ...]:
+    """Return the rules that healthd comes with."""
+    file = os.path.join(os.path.dirname(health.__file__), "rules.toml")
+    return rules(observe.families(observe.collectors()), [(file, read(file))])
+
+
+def nobody(*_: object) -> None:
+    """Acknowledge nothing."""
+
+
 def changes(cycle: Cycle) -> list[Changed]:
     """Return what one cycle has to signal of objects that stay."""
     assert cycle.before
@@ -106,8 +119,10 @@ def changes(cycle: Cycle) -> list[Changed]:
 async def pipeline() -> Rows:
     """Run the whole pipeline on this machine; return total, stages and signals of its cycles, each the median."""
     collectors = observe.collectors()
-    store, server = TimedStore(), TimedServer(observe.families(collectors), NOTHING, dict)
-    whole = Pipeline(observe.Runner(collectors, observe.roots(), INTERVAL), store, History(), [server])
+    store, server = TimedStore(), TimedServer(observe.families(collectors), NOTHING, dict, Judge(()), nobody)
+    whole = Pipeline(
+        observe.Runner(collectors, observe.roots(), INTERVAL), store, Judge(shipped()), History(), [server]
+    )
     cycles = []
     with Bus() as bus:
         connection = await dbus.connect(bus.address)
@@ -131,7 +146,7 @@ async def pipeline() -> Rows:
 
 async def signals(runs: int) -> Rows:
     """Publish changes of many interfaces at once; return what one costs, and how many properties it carries."""
-    server = BusServer(observe.families(observe.collectors()), NOTHING, dict)
+    server = BusServer(observe.families(observe.collectors()), NOTHING, dict, Judge(()), nobody)
     with tempfile.TemporaryDirectory() as root, Bus() as bus:
         first, second = snapshots(root)
         connection = await dbus.connect(bus.address)

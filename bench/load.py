@@ -1,4 +1,4 @@
-"""A scripted load: every 15 s other amounts of CPU time, memory, disk writes and loopback traffic.
+"""A scripted load: every half minute other amounts of CPU time, memory, disk writes and loopback traffic.
 
     python -m bench.load [--seed 1] [--directory /var/tmp]
 
@@ -12,7 +12,7 @@ import socket
 import tempfile
 import time
 
-PHASE = 15.0
+PHASE = 30.0
 """How long one mixture lasts, seconds."""
 _TURN = 0.05
 _SECOND = 20
@@ -25,9 +25,9 @@ def work(directory: str, seed: int) -> None:
     script, pair = random.Random(seed), _loopback()
     with tempfile.TemporaryFile(dir=directory) as file:
         while True:
-            spin, held = script.uniform(0.1, 0.7), bytearray(script.randrange(16, 128) << 20)
+            spin, held = script.uniform(0.05, 0.35), bytearray(script.randrange(16, 128) << 20)
             held[::_PAGE] = b"x" * len(held[::_PAGE])
-            written, sent = script.randrange(16 << 10, 512 << 10), script.randrange(4 << 10, 256 << 10)
+            written, sent = script.randrange(4 << 10, 128 << 10), script.randrange(1 << 10, 32 << 10)
             end, turn = time.monotonic() + PHASE, 0
             while (now := time.monotonic()) < end:
                 while time.monotonic() < now + spin * _TURN:

@@ -22,6 +22,7 @@ from healthctl.client import Client
 from healthd import archive, observe
 from healthd.clock import Instant
 from healthd.events import encode
+from healthd.health.judge import Judge
 from healthd.model import Account, Cycle, Kind, Observation, Reading, Sample, Source
 from healthd.pipeline import Pipeline
 from healthd.publish.jsonl import Keeping, Recorder
@@ -114,7 +115,7 @@ async def record(directory: str, cycles: int, publishers: Sequence[Shelf] = ()) 
     summary = partial(archive.summary, families)
     recorder = Recorder(directory, Keeping(max_age=30 * _DAY, min_free=0), Worker("record"), Worker("tidy"), summary)
     runner = observe.Runner(collectors, observe.roots(), INTERVAL, Script(cycles))
-    pipeline = Pipeline(Restless(runner), Store(), History(), [recorder, *publishers])
+    pipeline = Pipeline(Restless(runner), Store(), Judge(()), History(), [recorder, *publishers])
     for _ in range(cycles):
         await pipeline.cycle()
         await recorder.room()
@@ -139,7 +140,7 @@ async def replayed(directory: str) -> tuple[float, int]:
     """Return how many events a second of CPU time are replayed and encoded, and how many there are."""
     shelf = Shelf(keep=False)
     source = Replay(directory, observe.families(observe.collectors()), speed=float("inf"))
-    pipeline = Pipeline(source, Store(), History(), [shelf])
+    pipeline = Pipeline(source, Store(), Judge(()), History(), [shelf])
     began = time.process_time()
     async for _ in source.ticks():
         await pipeline.cycle()

@@ -3,7 +3,8 @@
     sudo python -m bench.wear [--minutes 30] [--idle] [--interval 5]
 
 The recording lies on an ext4 file system of its own on a loop device; its journal is counted. Beside it runs the
-scripted load of bench.load, or nothing.
+scripted load of bench.load, or nothing. What a start writes is told for itself: a day has one. A new segment writes
+no more than that, and is counted as much.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from bench.figures import machine, number, table
 from healthd import observe
 from healthd.clock import SystemClock
 from healthd.model import Reading
+from healthd.publish.jsonl import Keeping
 
 _DAY = 86400.0
 _SECTOR = 512
@@ -122,23 +124,28 @@ def measure(minutes: float, interval: float, *, idle: bool) -> list[str]:
         time.sleep(_SETTLE)
         before, began = sectors(loop), time.monotonic()
         daemon = bus.healthd(interval, "", "--record", mount)
+        time.sleep(_SETTLE)
+        started = sectors(loop)
         load = None if idle else subprocess.Popen([sys.executable, "-m", "bench.load"], stdin=subprocess.DEVNULL)
         try:
             found = moved(minutes, interval)
             time.sleep(_SETTLE)
-            written, seconds = sectors(loop) - before, time.monotonic() - began
+            written, seconds = sectors(loop) - started, time.monotonic() - began
         finally:
             if load:
                 end(load)
             end(daemon)
         size, lines, cycles, values = recorded(mount)
+        start = (started - before) * _SECTOR
+        daily = written * _SECTOR / (60 * minutes) * _DAY + start * _DAY / Keeping().segment
         return [
             "idle" if idle else "under load",
             number(found, 1),
             number(values / cycles, 1),
             number(lines / cycles, 1),
             number(size / seconds * _DAY / 1e6, 1),
-            number(written * _SECTOR / seconds * _DAY / 1e6, 1),
+            number(start / 1e3),
+            number(daily / 1e6, 1),
         ]
 
 
@@ -156,6 +163,7 @@ def main() -> None:
         "values recorded a cycle",
         "events a cycle",
         "MB recorded a day",
+        "kB to the device at start",
         "MB to the device a day",
     ]
     print(machine())

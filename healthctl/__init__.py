@@ -3,8 +3,10 @@
     cli.py        the edge: errors become one line and an exit code
     group.py      the click group; options.py: what every command understands
     commands/     one file per subcommand
-    client.py     the only door to the bus; poll.py: asking it for each new sample; stream.py: events as they happen
-    address.py    which metrics an address means; when.py: times as people write them; series.py: points of history
+    client.py     the only door to the bus, with _client_*.py behind it
+    poll.py       asking it for each new sample; stream.py: events as they happen; verdicts.py: verdicts as they change
+    address.py    which metrics an address means; naming.py: which conditions a name means
+    when.py       times as people write them; series.py: points of history
     terminal.py   width, colour and encoding of the output
     views.py      where `watch` shows samples; screen.py: the whole terminal and its signals
     render/       pure functions from what the daemon describes to lines of text

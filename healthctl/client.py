@@ -1,60 +1,41 @@
 """The only door to the bus on this side: blocking calls, each with a deadline, and errors that a user can act on."""
 
 import json
-import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from time import monotonic, time
 from typing import Any, Self
 
-from jeepney import DBusAddress, DBusErrorResponse, HeaderFields, MatchRule, MessageType, new_method_call
-from jeepney.auth import AuthenticationError
-from jeepney.bus import get_connectable_addresses
-from jeepney.io.blocking import DBusConnection, prep_socket
+from jeepney import DBusAddress, HeaderFields, MatchRule, MessageType, new_method_call
 
-from healthctl.errors import HealthctlError, Unavailable, UnknownMetric
+from healthctl._client_answers import ABSENT, fault, known, refusal
+from healthctl._client_connection import TIMEOUT, connect
+from healthctl.errors import Unavailable
 from healthctl.series import Point
 from healthd import protocol
 
-TIMEOUT = 5.0
-"""The longest wait for an answer, seconds."""
 _ANOTHER_TIME = 3600.0
 """A sample that is further away is of another time, and neither old nor of a clock that is set otherwise, seconds."""
 
 _MANAGER = DBusAddress(protocol.ROOT, bus_name=protocol.BUS_NAME, interface=protocol.MANAGER)
-_SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
 _ANSWERS = {
     "Describe": "s",
     "ListMetrics": "a{sa{sv}}",
     "ListCollectors": "a{sa{sv}}",
     "ListPublishers": "a{sa{sv}}",
+    "ListConditions": "a{sa{sv}}",
+    "Explain": "s",
+    "Acknowledge": "",
     "Read": "a{sv}",
     "GetHistory": "a(tddd)",
     "GetEvents": "as",
 }
-# What a healthd of before these were added does not offer.
-_ADDED = {"GetHistory": "history", "GetEvents": "events"}
-_UINT64_MAX = 2**64 - 1
 _BUS = "org.freedesktop.DBus"
 _DRIVER = DBusAddress("/org/freedesktop/DBus", bus_name=_BUS, interface=_BUS)
-_STANDARD = "org.freedesktop.DBus.Error."
-# The bus knows of no owner of the name, or could not have it started.
-_ABSENT = (
-    _STANDARD + "ServiceUnknown",
-    _STANDARD + "NameHasNoOwner",
-    _STANDARD + "Spawn.",
-    "org.freedesktop.systemd1.",
-)
-
-
-class _Connection(DBusConnection):  # type: ignore[misc]  # jeepney carries no types
-    """A connection on which no answer is awaited for ever, the one to Hello included."""
-
-    def send_and_get_reply(self, message: Any, *, timeout: float | None = None) -> Any:
-        return super().send_and_get_reply(message, timeout=TIMEOUT if timeout is None else timeout)
+_PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 class Client:
@@ -69,7 +50,7 @@ class Client:
         self._deadline = 0.0
         self._owner = ""
         self._signals: deque[Any] = deque()
-        self._connection = _connect(_address(bus), bus)
+        self._connection = connect(bus)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +64,7 @@ class Client:
 
     def describe(self) -> dict[str, Any]:
         """Return the object that `Describe` gives."""
-        return self._described(self._call("Describe"))
+        return _object(self._call("Describe"))
 
     def now(self) -> float:
         """Return the time there, seconds since 1970: ours, unless what is served was recorded at another one."""
@@ -108,6 +89,25 @@ class Client:
     def publishers(self) -> dict[str, dict[str, Any]]:
         """Return how each publisher does, by its name."""
         return {name: known(row) for name, row in self._call("ListPublishers").items()}
+
+    def conditions(self) -> dict[str, dict[str, Any]]:
+        """Return every condition by its name, `rule` or `rule@instance`, those that are ok too."""
+        return {name: known(row) for name, row in self._call("ListConditions").items()}
+
+    def explain(self, condition: str) -> dict[str, Any]:
+        """Return one condition with its rule and its evidence.
+
+        Raises UnknownCondition where there is none of that name.
+        """
+        return _object(self._call("Explain", "s", (condition,)))
+
+    def acknowledge(self, rule: str, instance: str, until: float | None) -> None:
+        """Take note of a condition until a time, seconds since 1970; `None`: until it is over or becomes worse.
+
+        Raises NotAllowed where this user may not, and UnknownCondition where there is none that is not ok.
+        """
+        options = {} if until is None else {"until_usec": ("t", _usec(until))}
+        self._call("Acknowledge", "oa{sv}", (condition_path(rule, instance), options))
 
     def read(self, metrics: Sequence[str]) -> dict[str, Any]:
         """Return values by address, unknown as `None`.
@@ -135,44 +135,57 @@ class Client:
 
     def subscribe(self) -> None:
         """Have the bus bring each event from now on; `happened` returns them."""
-        rule = MatchRule(
-            type="signal",
-            sender=protocol.BUS_NAME,
-            path=protocol.ROOT,
-            interface=protocol.MANAGER,
-            member="Event",
-        )
+        self._subscribe(_signal(protocol.MANAGER, "Event"))
+
+    def subscribe_to_health(self) -> None:
+        """Have the bus tell from now on when the verdict or a condition changes; `judged` knows of it."""
+        verdict = _signal(_PROPERTIES, "PropertiesChanged")
+        verdict.add_arg_condition(0, protocol.MANAGER)
+        self._subscribe(verdict, _signal(protocol.MANAGER, "Transition"))
+
+    def _subscribe(self, *wanted: MatchRule) -> None:
         leaving = MatchRule(type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged")
         leaving.add_arg_condition(0, protocol.BUS_NAME)
         self._connection.filter(MatchRule(type="signal"), queue=self._signals)
         with self._faults():
-            for match in (rule, leaving):
+            for match in (*wanted, leaving):
                 call = new_method_call(_DRIVER, "AddMatch", "s", (match.serialise(),))
-                self._checked(self._connection.send_and_get_reply(call))
+                self._checked("AddMatch", self._connection.send_and_get_reply(call))
 
     def happened(self) -> Iterator[tuple[str, str]]:
         """Yield the events that have come: the name and the line of JSON of each.
 
         Those that come before the answer to `events` are among them. Raises Unavailable when healthd has gone.
         """
+        for message in self._come():
+            if _source(message) == (self._owner, protocol.MANAGER, "Event", "sts"):
+                name, _, line = message.body
+                yield name, line
+
+    def judged(self) -> bool:
+        """Tell whether the verdict or a condition has changed since the last call, or may have.
+
+        Raises Unavailable when healthd has gone.
+        """
+        verdict = self._owner, _PROPERTIES, "PropertiesChanged", "sa{sv}as"
+        condition = self._owner, protocol.MANAGER, "Transition", "sssa{sv}"
+        # All that have come: one answer to `describe` is later than any of them.
+        sources = [_source(message) for message in self._come()]
+        return verdict in sources or condition in sources
+
+    def _come(self) -> Iterator[Any]:
+        """Yield the signals that have come, whoever sent them: anyone may send us one."""
         with self._faults():
             while True:
                 while self._signals:
                     message = self._signals.popleft()
                     if self._left(message):
-                        raise fault(self._bus, _ABSENT[0], "")
-                    if self._told(message):
-                        name, _, line = message.body
-                        yield name, line
+                        raise fault(self._bus, ABSENT[0], "")
+                    yield message
                 try:
                     self._connection.recv_messages(timeout=0)
                 except TimeoutError:
                     return
-
-    def _told(self, message: Any) -> bool:
-        """Tell whether a signal is an event of the healthd that has answered; anyone may send us one."""
-        event = self._owner, protocol.MANAGER, "Event", "sts"
-        return _source(message) == event
 
     def _left(self, message: Any) -> bool:
         """Tell whether a signal says that the healthd that has answered is gone."""
@@ -202,7 +215,7 @@ class Client:
                 while True:
                     message = self._connection.receive(timeout=0)
                     if message.header.fields.get(HeaderFields.reply_serial) == self._serial:
-                        return self._described(self._content("Describe", message))
+                        return _object(self._content("Describe", message))
             except TimeoutError:
                 if not self.patience:
                     raise
@@ -215,28 +228,17 @@ class Client:
 
     def _content(self, method: str, message: Any) -> Any:
         fields = message.header.fields
-        if method in _ADDED and fields.get(HeaderFields.error_name) == _STANDARD + "UnknownMethod":
-            raise Unavailable(f"this healthd has no {_ADDED[method]}; update it")
-        self._checked(message)
-        if fields.get(HeaderFields.signature) != _ANSWERS[method]:
+        self._checked(method, message)
+        if (fields.get(HeaderFields.signature) or "") != _ANSWERS[method]:
             raise Unavailable(f"what answers as healthd is none that this healthctl knows: {method} is not as it was")
         self._owner = str(fields.get(HeaderFields.sender, ""))
-        return message.body[0]
+        return message.body[0] if message.body else None
 
-    def _checked(self, message: Any) -> None:
+    def _checked(self, method: str, message: Any) -> None:
         """Raise what an error reply means."""
         if message.header.message_type is MessageType.error:
             name = str(message.header.fields.get(HeaderFields.error_name, ""))
-            raise fault(self._bus, name, " ".join(str(part) for part in message.body))
-
-    def _described(self, text: Any) -> dict[str, Any]:
-        try:
-            described = json.loads(text, parse_constant=lambda _: None)
-        except (TypeError, ValueError) as error:
-            raise Unavailable(f"healthd's description can't be read: {error}") from error
-        if not isinstance(described, dict):
-            raise Unavailable("healthd's description can't be read: it is no object")
-        return described
+            raise refusal(self._bus, method, name, " ".join(str(part) for part in message.body))
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -246,6 +248,36 @@ class Client:
             raise Unavailable(f"healthd has not answered for {TIMEOUT:.0f} s; see: systemctl status healthd") from error
         except OSError as error:
             raise Unavailable(f"the connection to the bus is lost: {error.strerror or error}") from error
+
+
+def _object(text: Any) -> dict[str, Any]:
+    try:
+        content = json.loads(text, parse_constant=lambda _: None)
+    except (TypeError, ValueError) as error:
+        raise Unavailable(f"healthd's description can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise Unavailable("healthd's description can't be read: it is no object")
+    return content
+
+
+def condition_path(rule: str, instance: str) -> str:
+    """Return the path of a condition's object, the instance in systemd's escaping: `/home` is `_2fhome`."""
+    path = f"{protocol.ROOT}/condition/{rule}"
+    return f"{path}/{_escaped(instance)}" if instance else path
+
+
+def _escaped(label: str) -> str:
+    """Escape what an object path can't hold, and a leading digit (sd_bus_path_encode(3))."""
+    letters = (chr(byte) for byte in label.encode("utf-8", "replace"))
+    return "".join(
+        letter if letter.isascii() and (letter.isalpha() or (letter.isdigit() and position)) else f"_{ord(letter):02x}"
+        for position, letter in enumerate(letters)
+    )
+
+
+def _signal(interface: str, member: str) -> MatchRule:
+    """Return the rule for a signal of healthd."""
+    return MatchRule(type="signal", sender=protocol.BUS_NAME, path=protocol.ROOT, interface=interface, member=member)
 
 
 def _source(message: Any) -> tuple[Any, ...]:
@@ -261,79 +293,3 @@ def _usec(seconds: float) -> int:
 def _until(seconds: float | None) -> int:
     """Return what the bus takes for the end of a time: 0 is the present, and nothing else."""
     return 0 if seconds is None else max(1, _usec(seconds))
-
-
-def _address(bus: str) -> str:
-    """Return the address of the bus, as the environment names it.
-
-    Raises Unavailable where there is no session.
-    """
-    if bus == "system":
-        return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
-    if bus != "session":
-        return bus
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or (f"unix:path={runtime}/bus" if runtime else "")
-    if not address:
-        raise Unavailable("there is no session bus here; name another with --bus system or --bus ADDRESS")
-    return address
-
-
-def _connect(address: str, bus: str) -> _Connection:
-    reason = "it has no address of a kind that can be used"
-    try:
-        for path in get_connectable_addresses(address):
-            try:
-                return _Connection(prep_socket(path, timeout=TIMEOUT))
-            except TimeoutError:
-                reason = f"it has not answered for {TIMEOUT:.0f} s"
-            except DBusErrorResponse as error:
-                raise Unavailable(f"the bus at {address} takes no more clients: {error.name}") from error
-            except (PermissionError, AuthenticationError) as error:
-                raise Unavailable(f"the bus at {address} refuses this user; try as another one") from error
-            except OSError as error:
-                reason = error.strerror or str(error)
-    except (ValueError, RuntimeError):
-        # jeepney's words for an address that it can't take apart.
-        reason = "this is no D-Bus address that can be used"
-    hint = "is dbus running?" if bus == "system" else "name another with --bus"
-    raise Unavailable(f"there is no bus at {address} ({reason}); {hint}")
-
-
-def fault(bus: str, name: str, text: str) -> HealthctlError:
-    """Return what an error reply on `bus` means for the user, by its D-Bus name and its text."""
-    if name.startswith(_ABSENT):
-        how = "systemctl start healthd" if bus == "system" else f"healthd --bus '{bus}'"
-        return Unavailable(f"healthd is not running; start it with: {how}")
-    if name == _STANDARD + "AccessDenied":
-        return Unavailable(
-            "the bus's policy refuses to talk to healthd; is its file org.healthd.Health1.conf in "
-            "/usr/share/dbus-1/system.d?"
-        )
-    if name == _STANDARD + "NoReply":
-        return Unavailable("healthd ended before it answered; see: systemctl status healthd")
-    if name == protocol.UNKNOWN_METRIC:
-        return UnknownMetric(text)
-    if name == protocol.NOT_AVAILABLE:
-        return Unavailable(text)
-    return Unavailable(f"healthd refuses: {text or name}")
-
-
-def known(variants: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """Return the values of variants, each that stands for unknown as `None`."""
-    return {name: _known(signature, value) for name, (signature, value) in variants.items()}
-
-
-def _known(signature: str, value: Any) -> Any:
-    match signature:
-        case "d":
-            return value if value == value else None  # noqa: PLR0124  # NaN alone differs from itself
-        case "t":
-            return None if value == _UINT64_MAX else value
-        case "s":
-            return value or None
-        case "i":  # a flag
-            return None if value == -1 else bool(value)
-        case "ad":
-            return [_known("d", part) for part in value]
-    return value

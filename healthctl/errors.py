@@ -1,9 +1,12 @@
 """Everything that healthctl raises on purpose, as one tree.
 
     HealthctlError
-    ├── UsageError      an option or argument can't be used
-    ├── UnknownMetric   healthd has no metric of that name
-    └── Unavailable     healthd, or what was asked of it, can't be had
+    ├── UsageError          an option or argument can't be used
+    ├── UnknownMetric       healthd has no metric of that name
+    ├── UnknownCondition    healthd has no condition of that name
+    ├── NotAllowed          the user may not do that
+    ├── Unmet               what was waited for did not come in time
+    └── Unavailable         healthd, or what was asked of it, can't be had
 
 Each text is one line that a user can act on; `cli.run` writes it and exits with `exit_code`.
 """
@@ -33,6 +36,24 @@ class UnknownMetric(HealthctlError):
     """healthd has no metric of that name."""
 
     exit_code = protocol.EXIT_USAGE
+
+
+class UnknownCondition(HealthctlError):
+    """healthd has no condition of that name."""
+
+    exit_code = protocol.EXIT_USAGE
+
+
+class NotAllowed(HealthctlError):
+    """The user may not do that."""
+
+    exit_code = protocol.EXIT_NOT_ALLOWED
+
+
+class Unmet(HealthctlError):
+    """What was waited for did not come in time."""
+
+    exit_code = protocol.EXIT_TAKEN
 
 
 class Unavailable(HealthctlError):

@@ -12,9 +12,14 @@ from healthd import protocol
 COMMANDS = {
     "status": "How the machine is; what happens without a command.",
     "watch": "The same, live.",
+    "conditions": "What is judged, and how it is: what is wrong, or all of it.",
+    "why": "Why the machine is as it is: rule, evidence, what to do.",
+    "acknowledge": "Take note of a condition, so that it does not count.",
+    "check": "The verdict as a plug-in of Nagios, Icinga and the like.",
+    "wait": "Wait until the machine is well, or is not.",
     "get": "The present values of some metrics.",
     "history": "How metrics went, as charts, JSON or CSV.",
-    "log": "What happened: failures, gaps, what came and went.",
+    "log": "What happened: what became wrong or right, failures, what came and went.",
     "metrics": "What can be asked for.",
     "collectors": "How the observing goes, and what is unavailable why.",
     "publishers": "How what is known gets outside, and what was lost.",
@@ -46,8 +51,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; status: 0 ok or notice, 1 warning, 2 critical, 3 unknown; 64 usage; "
-    "69 healthd can't be reached.",
+    epilog="Exit codes: 0 done; status and check: 0 ok or notice, 1 warning, 2 critical, 3 unknown; 64 usage; "
+    "69 healthd can't be reached; 75 waited in vain; 77 not allowed.",
 )
 @shared
 @click.version_option(protocol.VERSION, prog_name="healthctl")

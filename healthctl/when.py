@@ -11,11 +11,14 @@ from healthctl.errors import UsageError
 
 _EXAMPLES = "-2h, -1d12h, 03:00, yesterday, '2026-11-22 03:00', 2026-11-22T03:00Z or @1700000000"
 _PART = re.compile(r"(\d+(?:\.\d+)?)(w|d|h|min|m|s)")
-_BEFORE = re.compile(rf"-(?:{_PART.pattern} ?)+")
+_LENGTH = re.compile(rf"(?:{_PART.pattern} ?)+")
+_BEFORE = re.compile(f"-{_LENGTH.pattern}")
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}
 _END = 253402214400
 """The last day of the year 9999: what comes later is no date of Python's."""
+_LONGEST = 100 * 365 * 86400
+"""What is longer is a slip of the pen, seconds."""
 
 
 class Moment(NamedTuple):
@@ -40,6 +43,16 @@ def when(text: str) -> Moment:
         raise click.BadParameter(f"'{text}' is no time; write {_EXAMPLES}") from error
 
 
+def duration(text: str) -> float:
+    """Return the seconds that are meant on the command line.
+
+    Raises BadParameter.
+    """
+    if not _LENGTH.fullmatch(text.strip()) or not _length(text) <= _LONGEST:
+        raise click.BadParameter(f"'{text}' is no duration; write 90s, 5min, 1h30min or 1d")
+    return _length(text)
+
+
 def parse(text: str, now: float) -> float:
     """Return the time that is meant at `now`, both in seconds since 1970; what is earlier counts as 1970.
 
@@ -59,11 +72,15 @@ def _parse(text: str, now: float) -> float:
     if text.startswith("@"):
         return float(text[1:])
     if _BEFORE.fullmatch(text):
-        return now - sum(float(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
+        return now - _length(text)
     if found := _CLOCK.fullmatch(text):
         hour, minute, second = (int(part or 0) for part in found.groups())
         return _latest(now, hour, minute, second)
     return _date(text)
+
+
+def _length(text: str) -> float:
+    return sum(float(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
 
 
 def _date(text: str) -> float:
@@ -98,6 +115,11 @@ def ordered(since: Moment, until: Moment | None) -> None:
 def local(moment: float) -> str:
     """Write a time in the local time zone, in a form that `parse` reads: `2026-11-22 03:00:15`."""
     return strftime("%Y-%m-%d %H:%M:%S", localtime(moment))
+
+
+def clock(moment: float) -> str:
+    """Write the time of day in the local time zone: `03:00:15`."""
+    return strftime("%H:%M:%S", localtime(moment))
 
 
 def iso(moment: float) -> str:

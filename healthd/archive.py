@@ -3,23 +3,27 @@
 Files are read in a thread of its own, for no longer than `PATIENCE`.
 """
 
+import asyncio
 import logging
 import math
 import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, pairwise
 from operator import itemgetter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from healthd import protocol
 from healthd.errors import BadEvent
 from healthd.events import decode, encode
+from healthd.health.judge import Judge
+from healthd.health.rule import Rule
 from healthd.model import Account, Cycle, Event, Family, Point
 from healthd.recording import Fault, Segment, lines, segments
+from healthd.replay import ordered
 from healthd.rewind import Rewind
 from healthd.state.history import History, Row, Tier, coarser, fold, points_of, rows_data, rows_from
 from healthd.state.store import Store
@@ -106,6 +110,21 @@ class Archive:
         unwritten = [event for event in self._unwritten() if wanted(event)]
         return await self._worker.submit(partial(_recorded, self._directory, wanted, most, unwritten, recent))
 
+    async def judged(self, rules: Sequence[Rule]) -> Mapping[str, Any] | None:
+        """Return what judging was at when the recording ends; `None` where that is not known.
+
+        A disk that hangs is not waited for longer than `PATIENCE`.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._worker.submit(partial(_judged, self._directory, self._families, rules))
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # noqa: BLE001  # an extra: whatever files hold, it must not end the daemon
+            why = "the disk does not answer" if isinstance(error, TimeoutError) else error
+            _log.warning("what was judged before this start can't be read: %s", why)
+            return None
+
     async def restore(self, now: float) -> None:
         """Put what the recording knows of the time before `now` into the history."""
         rows: dict[float, list[Row]] = {tier.step: [] for tier in self._history.tiers}
@@ -165,7 +184,7 @@ def _recorded(
         found[:0] = list(_picked(segment, wanted, give_up))
         if len(found) >= most or time.monotonic() > give_up:
             break
-    lines = {encode(event): event.instant.time for event in (*found[-most:], *unwritten)}
+    lines = {encode(event): event.instant.time for event in (*found, *unwritten)}
     # What the disk did not take is still in memory.
     lost = {line: event.instant.time for event in recent if (line := encode(event)) not in lines}
     if lost:
@@ -279,6 +298,26 @@ def _exact(directory: str, families: list[Family], address: str, since: float, u
     rows = _rolled(families, recorded, (Tier(_FINE, _DAY),), time.monotonic() + PATIENCE).rows(_FINE)
     points = points_of(address, rows, _FINE)
     return [point for point in points if since < point.time + _FINE and point.time <= until]
+
+
+def _judged(directory: str, families: list[Family], rules: Sequence[Rule]) -> Mapping[str, Any] | None:
+    """Judge the last segment again, from the snapshot that it opens with.
+
+    It is the one that was not closed: that is left to the next start.
+    """
+    recorded = segments(directory)
+    last_one = ordered([segment for segment in recorded if not segment.closed] or recorded[-1:])[-1:]
+    give_up = time.monotonic() + 0.8 * PATIENCE
+    rewind, store, judge = Rewind(families), Store(), Judge(rules)
+    last = None
+    for sample in rewind.samples(last_one, _quietly):
+        if time.monotonic() > give_up:
+            _log.warning("what was judged before this start is known but in part: reading it takes too long")
+            break
+        if sample.begins or sample.states is not None:
+            judge.resume(sample.states)
+        last, _ = judge.take(store.accept(sample), sample.events)
+    return judge.states.data() if last else None
 
 
 _Piece = Callable[[], dict[float, list[Row]]]

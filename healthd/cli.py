@@ -5,10 +5,13 @@ import logging
 import math
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from healthd import log, protocol
-from healthd.config import Config, ConfigError, load
+from healthd.config import Config, ConfigError, load, read
 from healthd.errors import (
     BadRecording,
     BusError,
@@ -19,6 +22,9 @@ from healthd.errors import (
     RecordingTaken,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from healthd.health.rule import Rule
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--from", dest="since", type=_moment, metavar="TIME", help="where the replay begins")
     parser.add_argument("--to", dest="until", type=_moment, metavar="TIME", help="where the replay ends")
+    parser.add_argument("--report", action="store_true", help="print what rules would have made of a recording")
+    parser.add_argument(
+        "--diff", action="store_true", help="print what would newly alarm (+) or stay silent (-) by other rules"
+    )
+    parser.add_argument(
+        "--rules", metavar="FILE", help="the rules of a report: those of healthd, as this configuration overrides them"
+    )
     parser.add_argument("--version", action="version", version=f"healthd {protocol.VERSION}")
     return parser
 
@@ -109,7 +122,11 @@ def main(arguments: list[str] | None = None) -> int:
     _open_standard_descriptors()
     log.configure()
     try:
-        _serve(_chosen(_parser().parse_args(arguments)))
+        given = _chosen(_parser().parse_args(arguments))
+        if given.report or given.diff:
+            _report(given)
+        else:
+            _serve(given)
     except HealthdError as error:
         for fault in error.faults if isinstance(error, ConfigError) else [error]:
             _log.error("%s", fault)
@@ -138,6 +155,7 @@ def _chosen(given: argparse.Namespace) -> argparse.Namespace:
     _check(given)
     if given.replay is None:
         given.bus = given.bus or os.environ.get(protocol.BUS_VARIABLE) or "system"
+    given.config = given.config or given.rules
     given.settings = load(given.config) if given.config else Config()
     if not given.replay and not given.no_record:
         given.record = given.record or given.settings.record.directory
@@ -145,11 +163,15 @@ def _chosen(given: argparse.Namespace) -> argparse.Namespace:
 
 
 def _check(given: argparse.Namespace) -> None:
-    for option in ("bus", "config", "record", "replay"):
+    for option in ("bus", "config", "record", "replay", "rules"):
         if getattr(given, option) == "":
             raise UsageError(f"--{option} is empty: is a variable of the shell not set?")
     if given.record and given.no_record:
         raise UsageError("--record and --no-record exclude each other; leave one of them out")
+    if given.report or given.diff:
+        _check_report(given)
+    elif given.rules:
+        raise UsageError("--rules is for --report and --diff; healthd itself takes its rules from --config")
     if given.replay:
         _check_replay(given)
         return
@@ -159,9 +181,10 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _check_replay(given: argparse.Namespace) -> None:
-    if not (given.bus or given.console or given.record):
+    if not (given.bus or given.console or given.record or given.report or given.diff):
         raise UsageError(
-            "a replay shows itself on a bus, on the console or as a recording: add --bus, --console or --record"
+            "a replay shows itself on a bus, on the console or as a recording: add --bus, --console or --record; "
+            "or --report"
         )
     if given.interval is not None:
         raise UsageError("a replay has the interval of its recording: leave --interval out, or use --speed")
@@ -169,6 +192,55 @@ def _check_replay(given: argparse.Namespace) -> None:
         raise UsageError("--from is after --to; exchange them")
     if given.record and os.path.realpath(given.record) == os.path.realpath(given.replay):
         raise UsageError("a replay can't be recorded to where it comes from; name another directory")
+
+
+def _check_report(given: argparse.Namespace) -> None:
+    if not given.replay:
+        raise UsageError("--report and --diff judge a recording: add --replay DIR")
+    if given.bus or given.console or given.record or given.speed:
+        raise UsageError("a report goes to standard output alone: leave --bus, --console, --record and --speed out")
+    if given.rules and given.config:
+        raise UsageError("--rules and --config exclude each other in a report; leave one of them out")
+    if given.diff and not (given.rules or given.config):
+        raise UsageError("--diff needs rules to compare with those of healthd: add --rules FILE")
+
+
+def _rules(file: str, changed: Mapping[str, Any]) -> "Sequence[Rule]":
+    """Return the rules of healthd, as those of a file override them; raises ConfigError."""
+    from healthd import observe  # noqa: PLC0415  # --help needs none of it
+    from healthd.health.rule import RuleError, rules  # noqa: PLC0415
+
+    layers = [("rules.toml", read(os.path.join(os.path.dirname(__file__), "health", "rules.toml")))]
+    if changed:
+        layers.append((file if file.isprintable() else repr(file), dict(changed)))
+    try:
+        return rules(observe.families(observe.collectors()), layers)
+    except RuleError as error:
+        raise ConfigError(*error.faults) from None
+
+
+def _range(given: argparse.Namespace) -> tuple[float, float]:
+    """Return where a replay begins and ends, seconds since 1970 UTC."""
+    since = -math.inf if given.since is None else given.since
+    return since, math.inf if given.until is None else given.until
+
+
+def _report(given: argparse.Namespace) -> None:
+    """Print what rules would have made of a recording, until there is no more of it or nobody reads it."""
+    import asyncio  # noqa: PLC0415  # --help needs none of it
+
+    from healthd import backtest, observe  # noqa: PLC0415
+    from healthd.replay import Replay  # noqa: PLC0415
+
+    rules = _rules(given.config, given.settings.rules)
+    replay = Replay(given.replay, observe.families(observe.collectors()), *_range(given), math.inf)
+    with suppress(BrokenPipeError), open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as output:
+        say = partial(print, file=output, flush=True)
+        if given.diff:
+            asyncio.run(backtest.difference(replay, rules, _rules("", {}), say))
+        else:
+            asyncio.run(backtest.report(replay, rules, say))
+    replay.check()
 
 
 def _serve(given: argparse.Namespace) -> None:
@@ -184,9 +256,7 @@ def _serve(given: argparse.Namespace) -> None:
     settings: Config = given.settings
     kept, replay = settings.record, None
     if given.replay:
-        since = -math.inf if given.since is None else given.since
-        until = math.inf if given.until is None else given.until
-        replay = Replaying(given.replay, since, until, given.speed or 1.0)
+        replay = Replaying(given.replay, *_range(given), given.speed or 1.0)
     options = Options(
         bus=given.bus or "",
         interval=given.interval or settings.interval,
@@ -195,6 +265,7 @@ def _serve(given: argparse.Namespace) -> None:
         keeping=Keeping(kept.batch, kept.segment, kept.max_age, kept.max_size, kept.min_free),
         tiers=[Tier(tier.step, tier.keep) for tier in settings.history.tiers],
         series=settings.history.series,
+        rules=_rules(given.config, given.settings.rules),
         replay=replay,
     )
 

@@ -5,7 +5,7 @@ and `_tables`; reading, checking and the documentation (`reference`) follow from
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import pairwise
@@ -201,7 +201,7 @@ class Record:
 
     directory: str = _path("", "Where the recording is; empty: nothing is recorded.")
     batch: float = _duration("15min", "How long samples may wait in memory before they are written.", "1s", "1h")
-    segment: float = _duration("6h", "Time that one file holds.", "1min", "1d")
+    segment: float = _duration("2h", "Time that one file holds.", "1min", "1d")
     max_age: float = _duration("30d", "What is older is deleted.", "1h", "3650d")
     max_size: int = _size("500MB", "What the recording may take on disk; beyond it the oldest goes.", "1MB", "100TB")
     min_free: int = _size("100MB", "Nothing is written while less than this is free on the disk.", "0B", "100TB")
@@ -221,6 +221,19 @@ class History:
     series: int = _whole(512, "How many series are remembered.", 1, 10_000)
 
 
+def _rules() -> Any:
+    """Declare the table of rules, which is given on as it is: who judges knows what it may hold."""
+
+    def read(value: Any, where: str, faults: _Faults) -> Any:
+        if isinstance(value, dict):
+            return value
+        faults.append(_fault(where, "a table of rules by name", found(value)))
+        return None
+
+    summary = "Rules by name: each overrides the one of the same name, key by key, or is another one."
+    return field(default_factory=dict, metadata={"key": _Key("table of rules", {}, summary, read)})
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """All that can be chosen; durations in seconds, sizes in bytes."""
@@ -228,6 +241,7 @@ class Config:
     interval: float = _duration("5s", "Time from sample to sample.", "250ms", "1h")
     record: Record = _table(Record)  # noqa: RUF009  # it is frozen
     history: History = _table(History)  # noqa: RUF009  # it is frozen
+    rules: Mapping[str, Any] = _rules()
 
 
 class Entry(NamedTuple):

@@ -4,13 +4,15 @@ import asyncio
 import logging
 import math
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from healthd import archive, dbus, observe, protocol
 from healthd.clock import Clock, SystemClock
 from healthd.errors import BusError
+from healthd.health.judge import Judge
+from healthd.health.rule import Rule
 from healthd.model import Account, Publisher, Source
 from healthd.notify import Notifier
 from healthd.pipeline import Pipeline
@@ -51,6 +53,7 @@ class Options(NamedTuple):
     keeping: Keeping = Keeping()
     tiers: Sequence[Tier] = TIERS
     series: int = 512
+    rules: Sequence[Rule] = ()
     replay: Replaying | None = None
 
 
@@ -70,9 +73,12 @@ class Daemon:
         collectors = observe.collectors()
         families = observe.families(collectors)
         self._replay = Replay(families=families, **options.replay._asdict()) if options.replay else None
-        self._source: Source = self._replay or observe.Runner(
-            collectors, observe.roots(), options.interval, self._clock
+        self._runner = (
+            None if self._replay else observe.Runner(collectors, observe.roots(), options.interval, self._clock)
         )
+        source = self._replay or self._runner
+        assert source
+        self._source: Source = source
         history = History(options.tiers, options.series)
         self._recorder = (
             Recorder(
@@ -88,15 +94,25 @@ class Daemon:
             options.replay.directory if options.replay else options.record,
             self._recorder.unwritten if self._recorder and not options.replay else list,
         )
-        self._server = BusServer(families, self._archive, self._accounts) if options.bus else None
+        self._judge = judge = Judge(options.rules)
+        self._server = (
+            BusServer(families, self._archive, self._accounts, judge, None if options.replay else self._acknowledge)
+            if options.bus
+            else None
+        )
+        self._witness = Worker("witness")
+        self._witnessing: set[str] = set()
         self._console = Console(patient=bool(options.replay)) if options.console else None
         self._journal = None if options.replay else Journal()
         made = (self._recorder, self._server, self._journal, self._console)
         self._publishers: list[Publisher] = [publisher for publisher in made if publisher]
-        self._pipeline = Pipeline(self._source, Store(), history, [*self._publishers, self._archive])
+        self._pipeline = Pipeline(self._source, Store(), judge, history, [*self._publishers, self._archive])
 
     def _accounts(self) -> Mapping[str, Account]:
         return {publisher.name: publisher.account() for publisher in self._publishers}
+
+    def _acknowledge(self, rule: str, instance: str, who: str, until: float) -> None:
+        self._pipeline.acknowledge(self._clock.now(), rule, instance, who, until)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, until nobody reads the console any more, or until a replay without a bus ends.
@@ -132,9 +148,13 @@ class Daemon:
 
     async def _cycle(self, tasks: asyncio.TaskGroup) -> None:
         """Go through the stages at each tick, and serve from the second time on."""
+        if self._runner and self._options.record:
+            self._runner.states = await self._archive.judged(self._options.rules)
         published = 0
         async for _ in self._source.ticks():
             published += await self._pipeline.cycle()
+            if not self._replay:
+                self._look_who(self._judge.wanted)
             if published == _BEFORE_SERVING and not self._serving:
                 await self._open(tasks)
             if self._console and self._console.gone:
@@ -149,6 +169,23 @@ class Daemon:
             # A replay is over: what it ended with stays to be asked for.
             await asyncio.sleep(protocol.INTERVAL)
             self._pipeline.tell()
+
+    def _look_who(self, resources: Iterable[str]) -> None:
+        """Have it seen who uses most of something that runs short."""
+        for resource in resources:
+            if resource not in self._witnessing:
+                self._witnessing.add(resource)
+                seen = self._witness.submit(partial(observe.who, resource))
+                seen.add_done_callback(partial(self._seen, resource))
+
+    def _seen(self, resource: str, seen: "asyncio.Future[dict[str, Any]]") -> None:
+        self._witnessing.discard(resource)
+        if seen.cancelled():
+            return
+        if error := seen.exception():
+            _log.warning("who uses most of %s can't be seen: %s", resource, error)
+        else:
+            self._pipeline.witness(self._clock.now(), seen.result())
 
     async def _room(self) -> None:
         """A replay can wait: nothing of it shall be lost."""

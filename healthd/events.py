@@ -20,7 +20,17 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 from healthd import protocol
 from healthd.clock import Instant, iso
 from healthd.errors import BadEvent
-from healthd.model import SINGLE, Cycle, Entry, Event, Family, Metric, Observation, Problem, Reading, Snapshot
+from healthd.model import (
+    SINGLE,
+    Entry,
+    Event,
+    Family,
+    Metric,
+    Observation,
+    Problem,
+    Reading,
+    Snapshot,
+)
 
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
@@ -55,9 +65,26 @@ _OTHERS = (
         "sample came late (`overrun`).",
     ),
     EventType(
+        protocol.HEALTH_TRANSITION,
+        "condition, instance, from, to, judged, summary, metric, value, threshold, remedy",
+        "A condition came, became better or worse, or is over (`to` is `ok`; not `judged`: its instance went, or is "
+        "none that the rule is for).",
+    ),
+    EventType(
+        protocol.HEALTH_ACKNOWLEDGED,
+        "condition, instance, who, until",
+        "Somebody has taken note of a condition: it does not count for the host's health until then (Unix time).",
+    ),
+    EventType(
+        protocol.HEALTH_WITNESSED,
+        "resource, seconds, processes, units, hidden, reason",
+        "Who used most of what ran short (cpu, memory, io), when a condition of that built up or changed.",
+    ),
+    EventType(
         protocol.SNAPSHOT,
-        "schema, interval, health, readings, unavailable",
-        "In recordings alone: what was known when the segment was opened, as `Describe` has it; nothing at a start.",
+        "schema, interval, health, readings, unavailable, states",
+        "In recordings alone: what was known when the segment was opened, as `Describe` has it, and what judging goes "
+        "on from; at a start that alone.",
     ),
     EventType(
         protocol.HISTORY,
@@ -85,7 +112,7 @@ def encode(event: Event, after: Event | None = None) -> str:
     if after is None or len(line) > 3 or _following(after, instant.time) != (instant.since_boot, event.seq):
         line["since_boot"] = instant.since_boot
         line["seq"] = event.seq
-    return _encode(line)
+    return to_json(line)
 
 
 def _following(after: Event, time: float) -> tuple[float, int]:
@@ -94,7 +121,8 @@ def _following(after: Event, time: float) -> tuple[float, int]:
     return round(after.instant.since_boot + passed, 3), after.seq + (passed != 0.0)
 
 
-def _encode(content: Mapping[str, Any]) -> str:
+def to_json(content: Mapping[str, Any]) -> str:
+    """Return an object as JSON on one line; what is no number is unknown."""
     try:
         text = _json.encode(content)
     except ValueError:
@@ -206,7 +234,7 @@ def _collector(old: Observation | None, new: Observation) -> Iterator[tuple[str,
     before = old.problems if old else {}
     for instance, problem in sorted(new.problems.items()):
         if instance not in before or before[instance].code != problem.code:
-            yield protocol.COLLECTOR_FAILED, {"family": new.family.name, "instance": instance, **_problem(problem)}
+            yield protocol.COLLECTOR_FAILED, {"family": new.family.name, "instance": instance, **problem_data(problem)}
     for instance in sorted(before):
         if instance not in new.problems:
             yield protocol.COLLECTOR_RECOVERED, {"family": new.family.name, "instance": instance}
@@ -249,31 +277,6 @@ def _changed(known: Entry | None, entry: Entry) -> dict[str, Any]:
 def _short(value: Any) -> Any:
     """Return a whole number without the `.0` that one event in three would have to carry."""
     return int(value) if type(value) is float and value.is_integer() else value
-
-
-def opening(cycle: Cycle) -> Event:
-    """Return the event that opens a segment: all that was known before the cycle."""
-    before, snapshot = cycle.before, cycle.snapshot
-    if before is None:
-        data = {"schema": protocol.SCHEMA_VERSION, "interval": snapshot.interval, "readings": {}, "unavailable": {}}
-        return Event(snapshot.instant, protocol.SNAPSHOT, data, snapshot.boot_id, max(snapshot.seq - 1, 0))
-    known = _state(before)
-    known["readings"] = {
-        name: dict(sorted(found.items())) if not before.latest[name].family.single else found
-        for name, found in sorted(known["readings"].items())
-        if found
-    }
-    known["unavailable"] = dict(sorted(known["unavailable"].items()))
-    data = {"schema": protocol.SCHEMA_VERSION, "interval": before.interval, **known}
-    return Event(before.instant, protocol.SNAPSHOT, data, before.boot_id, before.seq)
-
-
-def reading_data(reading: Reading, latest: Reading | None = None) -> dict[str, Any]:
-    """Return a reading by its fields; what is `live` comes from the `latest` one where that is given."""
-    return {
-        metric.name: getattr(latest if latest is not None and metric.live else reading, metric.name)
-        for metric in reading.metrics
-    }
 
 
 def reading_from(family: Family, data: Any, known: Reading) -> Reading:
@@ -322,41 +325,6 @@ def _is(kind: type, value: Any) -> bool:
 _LARGEST = 1 << 64
 
 
-def _problem(problem: Problem) -> dict[str, str]:
+def problem_data(problem: Problem) -> dict[str, str]:
+    """Return a problem as JSON has it."""
     return {"problem": problem.code, "reason": problem.reason, "remedy": problem.remedy}
-
-
-def describe(snapshot: Snapshot) -> str:
-    """Return the whole snapshot as one JSON object.
-
-    Keys: `version`, `time`, `boot_id`, `since_boot` and `interval` (seconds), `seq`, `health` (`severity`,
-    `reasons`), `readings` by family and, where a family has several, by instance, and `unavailable` (`problem`,
-    `reason`, `remedy`) by family or `family@instance`.
-    """
-    return _encode(
-        {
-            "version": protocol.VERSION,
-            "time": iso(snapshot.instant.time),
-            "boot_id": snapshot.boot_id,
-            "since_boot": snapshot.instant.since_boot,
-            "interval": snapshot.interval,
-            "seq": snapshot.seq,
-            **_state(snapshot),
-        }
-    )
-
-
-def _state(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what `describe` and `opening` tell of a snapshot: health, readings, and what is unavailable."""
-    readings: dict[str, Any] = {}
-    unavailable: dict[str, dict[str, str]] = {}
-    for name, observation in snapshot.latest.items():
-        found = {
-            instance: reading_data(entry.reading, observation.readings.get(instance))
-            for instance, entry in snapshot.entries[name].items()
-        }
-        readings[name] = found[SINGLE] if observation.family.single else found
-        for instance, problem in observation.problems.items():
-            unavailable[f"{name}@{instance}" if instance else name] = _problem(problem)
-    health = {"severity": snapshot.health.severity, "reasons": snapshot.health.reasons}
-    return {"health": health, "readings": readings, "unavailable": unavailable}

@@ -14,25 +14,29 @@ and from that declaration follow the D-Bus property and its documentation, the J
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
 from healthd import protocol
 from healthd.clock import Instant
 from healthd.metric import PRESSURE, SHARE, Band, Kind, Metric, Table, Unit, camel, counter, gauge, state, table
+from healthd.verdict import Acknowledgement, Condition, Explaining, HealthReport, Remembered
 
 __all__ = [
     "PRESSURE",
     "SHARE",
     "SINGLE",
     "Account",
+    "Acknowledgement",
     "Archive",
     "Band",
     "Collector",
+    "Condition",
     "Cycle",
     "Entry",
     "Event",
+    "Explaining",
     "Family",
     "HealthReport",
     "Kind",
@@ -43,6 +47,7 @@ __all__ = [
     "Problem",
     "Publisher",
     "Reading",
+    "Remembered",
     "Sample",
     "Snapshot",
     "Source",
@@ -147,8 +152,8 @@ class Status(Table):
     instance: str = state("Which one of its family this is; empty where there is only one.")
     available: bool = state("Whether the values are true now; if not, Problem tells why.")
     problem: str = state(
-        "Empty, or why there is no true value: permission, vanished, timeout (the last values stay), unsupported, "
-        "malformed or failed."
+        "Empty, or why there is no true value: permission, vanished, unmounted, timeout (the last values stay), "
+        "unsupported, malformed or failed."
     )
     sampled_at_usec: int | None = state(
         "When the values were last observed, µs since 1970 UTC; the largest number where they never were.",
@@ -213,14 +218,8 @@ class Sample(NamedTuple):
     """Whether nothing holds of what was known before: healthd was started here."""
     silent: bool = False
     """Whether it is only taken in: what comes before the point where a replay begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class HealthReport:
-    """The verdict on the host and its reasons."""
-
-    severity: str = protocol.UNKNOWN
-    reasons: tuple[str, ...] = ("no rules are loaded",)
+    states: Mapping[str, Any] | None = None
+    """What judging goes on from, as it was recorded; `None`: from where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +234,7 @@ class Snapshot:
     """By family and instance; an entry that did not change is the same object as in the snapshot before."""
     latest: Mapping[str, Observation]
     """By family: the last run of its collector, with raw readings for what is `live`."""
-    health: HealthReport = HealthReport()
+    health: HealthReport = field(default_factory=HealthReport)
 
     def value(self, family: Family, instance: str, metric: Metric) -> Any:
         """Return the present value of one metric, `None` where it is unknown.
@@ -256,6 +255,8 @@ class Cycle(NamedTuple):
     snapshot: Snapshot
     events: tuple[Event, ...]
     """What turns the one into the other, and what happened besides."""
+    states: Mapping[str, Any] | None = None
+    """What judging went on from, where nothing else holds of what was known before."""
 
 
 class Point(NamedTuple):

@@ -1,24 +1,34 @@
-"""One cycle, stage by stage: observe -> state -> publish."""
+"""One cycle, stage by stage: observe -> state -> health -> publish."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import inf
+from typing import Any
 
 from healthd import protocol
 from healthd.clock import Instant
+from healthd.errors import BadEvent
 from healthd.events import changes
+from healthd.health.judge import Judge
 from healthd.model import Cycle, Event, Publisher, Sample, Snapshot, Source
 from healthd.state.history import History
 from healthd.state.store import Store
 
 _log = logging.getLogger(__name__)
 
+_NO_DATA: Mapping[str, Any] = {}
+
 
 class Pipeline:
     """The only place where the stages meet."""
 
-    def __init__(self, source: Source, store: Store, history: History, publishers: Iterable[Publisher]) -> None:
+    def __init__(
+        self, source: Source, store: Store, judge: Judge, history: History, publishers: Iterable[Publisher]
+    ) -> None:
         self._source = source
         self._store = store
+        self._judge = judge
         self._history = history
         self._publishers = list(publishers)
         self._failing: set[Publisher] = set()
@@ -27,20 +37,47 @@ class Pipeline:
     async def cycle(self) -> bool:
         """Go once through the stages, and tell whether anything was published."""
         sample = await self._source.sample()
-        snapshot = self._store.accept(sample)
+        if sample.begins or sample.states is not None:
+            self._resume(sample)
+        snapshot, transitions = self._judge.take(self._store.accept(sample), sample.events)
         self._history.take(snapshot)
         before = None if sample.begins else self._before
         self._before = snapshot
         if sample.silent:
             return False
-        self._publish(Cycle(before, snapshot, tuple(_events(before, snapshot, sample))))
+        during, after = _apart(sample)
+        events = [*during, *changes(before, snapshot), *transitions, *after]
+        self._publish(Cycle(before, snapshot, tuple(events), sample.states))
         return True
 
-    def tell(self, instant: Instant | None = None, name: str = "") -> None:
+    def _resume(self, sample: Sample) -> None:
+        try:
+            self._judge.resume(sample.states)
+        except BadEvent as error:
+            _log.warning("judging begins anew: %s", error)
+            self._judge.resume(None)
+
+    def acknowledge(self, instant: Instant, rule: str, instance: str, who: str, until: float) -> None:
+        """Take in, and publish, that somebody has taken note of a condition; raises KeyError where there is none."""
+        last = self._before
+        if last is None:
+            raise KeyError(rule)
+        health = self._judge.acknowledge(rule, instance, who, instant.time, until)
+        self._before = replace(last, health=health)
+        data = {"condition": rule, "instance": instance, "who": who, "until": until if until < inf else None}
+        event = Event(instant, protocol.HEALTH_ACKNOWLEDGED, data, last.boot_id, last.seq)
+        self._publish(Cycle(last, self._before, (event,)))
+
+    def witness(self, instant: Instant, data: Mapping[str, Any]) -> None:
+        """Take in, and publish, who used most of what ran short."""
+        self._judge.saw(instant.time, data)
+        self.tell(instant, protocol.HEALTH_WITNESSED, data)
+
+    def tell(self, instant: Instant | None = None, name: str = "", data: Mapping[str, Any] = _NO_DATA) -> None:
         """Publish what happened after the last cycle; or only what a publisher could not take of that."""
         last = self._before
         if last:
-            events = (Event(instant, name, {}, last.boot_id, last.seq),) if instant else ()
+            events = (Event(instant, name, data, last.boot_id, last.seq),) if instant else ()
             self._publish(Cycle(last, last, events))
 
     def _publish(self, cycle: Cycle) -> None:
@@ -59,11 +96,7 @@ class Pipeline:
             self._failing.discard(publisher)
 
 
-def _events(before: Snapshot | None, snapshot: Snapshot, sample: Sample) -> Iterator[Event]:
-    """Yield what happened besides, and what changed, in the order of time."""
-    after = [
-        event for event in sample.events if event.instant > sample.instant or event.name == protocol.RUNTIME_STOPPED
-    ]
-    yield from (event for event in sample.events if event not in after)
-    yield from changes(before, snapshot)
-    yield from after
+def _apart(sample: Sample) -> tuple[list[Event], list[Event]]:
+    """Return what happened besides until the sample, and what happened after it."""
+    after = [event for event in sample.events if event.name in protocol.BETWEEN_SAMPLES]
+    return [event for event in sample.events if event not in after], after

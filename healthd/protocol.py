@@ -13,6 +13,7 @@ ROOT = "/org/healthd/Health1"
 INTERFACE = "org.healthd.Health1"
 MANAGER = INTERFACE + ".Manager"
 READING = INTERFACE + ".Reading"
+CONDITION = INTERFACE + ".Condition"
 
 # Time from sample to sample where nobody says another, seconds.
 INTERVAL = 5.0
@@ -24,10 +25,12 @@ BUS_VARIABLE = "HEALTHD_BUS"
 ERROR = INTERFACE + ".Error"
 UNKNOWN_METRIC = ERROR + ".UnknownMetric"
 NOT_AVAILABLE = ERROR + ".NotAvailable"
+UNKNOWN_CONDITION = ERROR + ".UnknownCondition"
 
 # Why something could not be observed; "" is the absence of a problem.
 PERMISSION = "permission"
 VANISHED = "vanished"
+UNMOUNTED = "unmounted"
 TIMEOUT = "timeout"
 UNSUPPORTED = "unsupported"
 MALFORMED = "malformed"
@@ -42,6 +45,10 @@ RUNTIME_STARTED = "runtime.started"
 RUNTIME_STOPPED = "runtime.stopped"
 RUNTIME_GAP = "runtime.gap"
 HEALTH_TRANSITION = "health.transition"
+HEALTH_ACKNOWLEDGED = "health.acknowledged"
+HEALTH_WITNESSED = "health.witnessed"
+# What happens after a sample and before the next.
+BETWEEN_SAMPLES = (RUNTIME_STOPPED, HEALTH_ACKNOWLEDGED, HEALTH_WITNESSED)
 # In recordings alone: what opens a segment, and the rows of one minute that a closed one begins with.
 SNAPSHOT = "snapshot"
 HISTORY = "history"

@@ -18,7 +18,7 @@ from healthd.events import decode
 from healthd.model import Event
 
 PLAIN, CLOSED = ".jsonl", ".jsonl.gz"
-LONGEST = 1 << 20
+LONGEST = 1 << 22
 """The longest line that is looked at, bytes."""
 
 _PIECE = 1 << 16

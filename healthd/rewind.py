@@ -14,7 +14,13 @@ from healthd.recording import Fault, Segment, events
 
 Report = Callable[[Fault], None]
 
-_PASSED_ON = (protocol.RUNTIME_STARTED, protocol.RUNTIME_STOPPED, protocol.RUNTIME_GAP)
+_PASSED_ON = (
+    protocol.RUNTIME_STARTED,
+    protocol.RUNTIME_STOPPED,
+    protocol.RUNTIME_GAP,
+    protocol.HEALTH_ACKNOWLEDGED,
+    protocol.HEALTH_WITNESSED,
+)
 _CHANGES = (
     protocol.COLLECTOR_FAILED,
     protocol.COLLECTOR_RECOVERED,
@@ -92,6 +98,7 @@ class Rewind:
         """Whether there was a snapshot, without which changes say nothing."""
         self._begins = False
         self._silent = False
+        self._states: Mapping[str, Any] | None = None
         self.unknown: Counter[str] = Counter()
         """How many events there were of each name that is not known here."""
 
@@ -126,7 +133,8 @@ class Rewind:
             self._merge(self._by_event[event.name], event.data)
         elif event.name in _CHANGES:
             self._change(event.name, event.data)
-        elif event.name not in _PASSED_ON:
+        # A transition is told again by whoever judges; but it may be all that a sample brought.
+        elif event.name not in (*_PASSED_ON, protocol.HEALTH_TRANSITION):
             self.unknown[event.name] += 1
             return
         self._group.append(event)
@@ -148,16 +156,35 @@ class Rewind:
     def _finish(self) -> Sample:
         """Return the sample of what was taken in."""
         group, self._group = self._group, []
-        self._last = group[0]
-        sample = self._sample(group[0], tuple(event for event in group if event.name in _PASSED_ON))
+        self._last = at = self._sampled(group[0])
+        sample = self._sample(at, tuple(event for event in group if event.name in _PASSED_ON))
         self._begins = self._silent = False
         return sample
+
+    def _sampled(self, first: Event) -> Event:
+        """Return the first event of a sample itself; where it left none, one at the time when it was due."""
+        last = self._last
+        if last is None or self._begins or first.name not in protocol.BETWEEN_SAMPLES or first.boot_id != last.boot_id:
+            return first
+        due = math.floor((first.instant.since_boot + _EARLY) / self._interval) * self._interval
+        due = max(due, last.instant.since_boot)
+        time = first.instant.time + due - first.instant.since_boot
+        return first._replace(instant=Instant(round(time, 3), round(due, 3), 0.0))
 
     def _sample(self, at: Event, passed: tuple[Event, ...] = ()) -> Sample:
         observations = [known.observation(at.instant, self._interval) for known in self._known.values()]
         found = tuple([observation for observation in observations if observation])
+        states, self._states = self._states, None
         return Sample(
-            at.instant, at.boot_id, at.seq, found, self._interval, passed, begins=self._begins, silent=self._silent
+            at.instant,
+            at.boot_id,
+            at.seq,
+            found,
+            self._interval,
+            passed,
+            begins=self._begins,
+            silent=self._silent,
+            states=states,
         )
 
     def _before_timeouts(self, at: Event) -> Sample:
@@ -195,7 +222,10 @@ class Rewind:
                 known.setdefault(name, _Known(self._families[name])).problems[instance] = _problem(problem)
         self._known, self._interval = known, float(interval)
         self._silent, self._ready = not self._ready, True
-        if not readings and not unavailable:
+        begins = not readings and not unavailable
+        if "states" in event.data and (begins or self._silent):
+            self._states = _object(event.data, "states")
+        if begins:
             self._begins, self._silent = True, False
             return
         self._group.append(event)

@@ -5,9 +5,12 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 from healthd import observe
 from healthd.clock import Instant
+from healthd.health.judge import Judge
+from healthd.health.rule import Rule, rules
 from healthd.model import Publisher
 from healthd.observe import Roots, Runner
 from healthd.pipeline import Pipeline
@@ -19,6 +22,49 @@ MACHINES = sorted(name for name in os.listdir(_FIXTURES) if not name.startswith(
 
 # Where the counters of a line begin.
 _COUNTERS = {"proc/diskstats": 3, "proc/net/dev": 1, "proc/stat": 1, "proc/vmstat": 1}
+
+
+def made_of(tables: dict[str, Any]) -> tuple[Rule, ...]:
+    """Return rules of their tables."""
+    return rules(observe.families(observe.collectors()), [("rules.toml", tables)])
+
+
+# What a lively machine does goes back and forth over these, in each of their operators.
+RULES = made_of(
+    {
+        "loaded": {
+            "metric": "load.load1",
+            "warning": {"enter": "> 0.4", "hold": "5s"},
+            "critical": {"enter": "> 0.6", "hold": "5s"},
+            "clear_after": "5s",
+            "who": "cpu",
+            "inhibits": ["pressed"],
+        },
+        "pressed": {"metric": "pressure.io_some_avg10", "warning": {"enter": "> 10"}, "clear_after": "0s"},
+        "hot": {"metric": "sensor.celsius", "notice": {"enter": "> 50"}, "clear_after": "10s"},
+        "mean": {
+            "metric": "load.load5",
+            "operator": "mean",
+            "window": "30s",
+            "warning": {"enter": "> 0.5"},
+            "clear_after": "0s",
+        },
+        "changes": {
+            "metric": "memory.available_bytes",
+            "operator": "changes",
+            "window": "1min",
+            "warning": {"enter": "> 3"},
+            "clear_after": "0s",
+        },
+        "filling": {
+            "metric": "memory.available_bytes",
+            "operator": "seconds_to_limit",
+            "window": "2min",
+            "warning": {"enter": "< 1h"},
+            "clear_after": "0s",
+        },
+    }
+)
 
 
 class Machine:
@@ -125,7 +171,7 @@ async def record(
 ) -> None:
     """Run the whole pipeline on a machine that lives."""
     runner = Runner(observe.collectors(), machine.roots, interval, clock)
-    pipeline = Pipeline(runner, Store(), History(), publishers)
+    pipeline = Pipeline(runner, Store(), Judge(RULES), History(), publishers)
     for number in range(cycles):
         if number:
             machine.live()

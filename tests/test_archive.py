@@ -5,9 +5,10 @@ import gzip
 import itertools
 import json
 import os
+import threading
 
 import pytest
-from lively import Machine, Ticking, record
+from lively import RULES, Machine, Ticking, record
 from test_replay import FAMILIES, NOON, Notes
 
 from healthd import archive, protocol
@@ -244,3 +245,19 @@ def test_a_history_that_can_not_be_read_is_said_and_ends_nothing(tmp_path, monke
     monkeypatch.setattr(archive, "_pieces", lambda *_: 1 // 0)
     ask(str(tmp_path), "restore", NOON)
     assert "the history before this start can't be read" in caplog.text
+
+
+def test_what_was_judged_is_judged_again_from_the_segment_that_was_left_open(made, recording):
+    states = ask(recording, "judged", RULES)
+    last = made.cycles[-1].snapshot.health
+    assert json.dumps(states) == json.dumps(last.remembered.data())
+    assert ask(f"{recording}/nowhere", "judged", RULES) is None
+
+
+def test_a_disk_that_hangs_delays_the_start_by_no_more_than_its_patience(recording, monkeypatch, caplog):
+    answer = threading.Event()
+    monkeypatch.setattr(archive, "PATIENCE", 0.05)
+    monkeypatch.setattr(archive, "_judged", lambda *_: answer.wait(60))
+    assert ask(recording, "judged", RULES) is None
+    answer.set()
+    assert "what was judged before this start can't be read: the disk does not answer" in caplog.text

@@ -55,7 +55,7 @@ def test_the_defaults_are_those_of_the_documentation():
     assert Config() == Config(
         interval=5.0,
         record=Record(
-            directory="", batch=900.0, segment=21600.0, max_age=30 * 86400.0, max_size=500_000_000, min_free=100_000_000
+            directory="", batch=900.0, segment=7200.0, max_age=30 * 86400.0, max_size=500_000_000, min_free=100_000_000
         ),
         history=History(tiers=(Tier(5.0, 3600.0), Tier(60.0, 86400.0), Tier(900.0, 7 * 86400.0)), series=512),
     )
@@ -224,16 +224,16 @@ def test_one_tier_may_hold_twenty_thousand_rows_and_multiples_may_be_of_fraction
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("intervall = 5", "intervall: expected one of interval, record, history, {}; did you mean interval?"),
-        ("[recrod]", "recrod: expected one of interval, record, history, {}; did you mean record?"),
-        ("batch = 5", "batch: expected one of interval, record, history, {}; did you mean record.batch?"),
+        ("intervall = 5", "intervall: expected one of interval, record, history, rules, {}; did you mean interval?"),
+        ("[recrod]", "recrod: expected one of interval, record, history, rules, {}; did you mean record?"),
+        ("batch = 5", "batch: expected one of interval, record, history, rules, {}; did you mean record.batch?"),
         ("history.serie = 5", "history.serie: expected one of tiers, series, {}; did you mean history.series?"),
         ("history.interval = 5", "history.interval: expected one of tiers, series, {}; did you mean interval?"),
         ("history.qqq = 5", "history.qqq: expected one of tiers, series, {}"),
         ("history.'a.b\\n' = 5", "history.'a.b\\\\n': expected one of tiers, series, {}"),
-        ('"" = 5', "'': expected one of interval, record, history, {}"),
-        ('".\\n" = 5', "'.\\n': expected one of interval, record, history, {}"),
-        (f"{'q' * 500} = 5", f"{'q' * 60}…: expected one of interval, record, history, {{}}"),
+        ('"" = 5', "'': expected one of interval, record, history, rules, {}"),
+        ('".\\n" = 5', "'.\\n': expected one of interval, record, history, rules, {}"),
+        (f"{'q' * 500} = 5", f"{'q' * 60}…: expected one of interval, record, history, rules, {{}}"),
     ],
 )
 def test_an_unknown_key_is_told_with_the_one_that_was_meant(text, told):
@@ -340,13 +340,14 @@ def test_the_documentation_names_every_key_once_with_a_sentence():
         "history.tiers[].step",
         "history.tiers[].keep",
         "history.series",
+        "rules",
     ]
     assert all(entry.summary.endswith(".") and entry.type for entry in reference())
 
 
 def test_a_file_of_what_the_documentation_calls_default_is_the_default(file):
     lines = [f"{entry.key} = {entry.default}" for entry in reference() if entry.default]
-    assert len(lines) == 9
+    assert len(lines) == 10
     assert load(file("\n".join(lines))) == Config()
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from healthd import observe, protocol
 from healthd.clock import Instant
+from healthd.description import describe, reading_data
 from healthd.errors import BadEvent
-from healthd.events import changes, decode, describe, encode, reading_data, reading_from
+from healthd.events import changes, decode, encode, reading_from
 from healthd.model import SINGLE, Event, HealthReport, Observation, Problem, Reading, Sample, Snapshot
 from healthd.observe.cpu import Cpu
 from healthd.observe.disk import Disk
@@ -187,7 +188,7 @@ def test_describe_is_this_object():
         "since_boot": 105.25,
         "interval": 5.0,
         "seq": 2,
-        "health": {"severity": "unknown", "reasons": ["no rules are loaded"]},
+        "health": {"severity": "unknown", "since": None, "reasons": [], "conditions": {}},
         "readings": {
             "load": {"load1": 0.5, "load5": 0.25, "load15": 1.0},
             "sensor": {
@@ -224,7 +225,12 @@ def test_describe_gives_its_keys_in_this_order():
 
 def test_describe_gives_the_verdict():
     snapshot = Snapshot(Instant(NOON, 1.0, 0.0), 1, BOOT_ID, 5.0, {}, {}, HealthReport("warning", ("memory",)))
-    assert json.loads(describe(snapshot))["health"] == {"severity": "warning", "reasons": ["memory"]}
+    assert json.loads(describe(snapshot))["health"] == {
+        "severity": "warning",
+        "since": None,
+        "reasons": ["memory"],
+        "conditions": {},
+    }
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates included

@@ -9,6 +9,7 @@ import pytest
 
 from healthd import observe
 from healthd.clock import Instant
+from healthd.health.judge import Judge
 from healthd.model import SINGLE, Cycle
 from healthd.observe import Runner
 from healthd.observe.host import HostCollector
@@ -53,7 +54,7 @@ def run(roots, collectors, *steps) -> Shelf:
 
     async def cycles() -> None:
         clock = Script(*(step for step in steps if not callable(step)))
-        pipeline = Pipeline(Runner(collectors, roots, 5.0, clock), Store(), History(), [shelf, other])
+        pipeline = Pipeline(Runner(collectors, roots, 5.0, clock), Store(), Judge(()), History(), [shelf, other])
         for step in steps:
             if callable(step):
                 step()
@@ -130,7 +131,7 @@ def test_a_publisher_that_fails_is_said_once_and_costs_the_others_nothing(laptop
     broken, shelf = Broken(), Shelf()
 
     async def cycles():
-        pipeline = Pipeline(Runner([LoadCollector], laptop, 5.0), Store(), History(), [broken, shelf])
+        pipeline = Pipeline(Runner([LoadCollector], laptop, 5.0), Store(), Judge(()), History(), [broken, shelf])
         for _ in range(4):
             await pipeline.cycle()
 

@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lively import MACHINES, Machine, Ticking, record
+from lively import MACHINES, RULES, Machine, Ticking, record
 
 from healthd import observe, protocol
+from healthd.description import opening
 from healthd.errors import BadRecording, NoRecording
-from healthd.events import encode, opening
+from healthd.events import encode
+from healthd.health.judge import Judge
+from healthd.health.rule import Rule
 from healthd.model import Account, Cycle, Event, Snapshot
 from healthd.pipeline import Pipeline
 from healthd.recording import Fault, segments, stem
@@ -58,10 +62,10 @@ class Notes:
         return str(directory)
 
 
-async def played(directory: str, notes: Notes, **options: float) -> Replay:
+async def played(directory: str, notes: Notes, rules: Sequence[Rule] = RULES, **options: float) -> Replay:
     """Replay a recording at full speed."""
     replay = Replay(directory, FAMILIES, speed=float("inf"), **options)
-    pipeline = Pipeline(replay, Store(), History(), [notes])
+    pipeline = Pipeline(replay, Store(), Judge(rules), History(), [notes])
     async for _ in replay.ticks():
         await pipeline.cycle()
     return replay
@@ -91,8 +95,18 @@ def test_a_replay_knows_at_each_sample_what_the_machine_knew(name, tmp_path):
     assert [cycle.snapshot.seq for cycle in again.cycles] == [cycle.snapshot.seq for cycle in made.cycles]
     for old, new in zip(made.cycles, again.cycles, strict=True):
         assert told(new.snapshot) == told(old.snapshot)
+        assert new.snapshot.health == old.snapshot.health
         assert new.snapshot.instant[:2] == pytest.approx(old.snapshot.instant[:2], abs=0.05)
         assert new.events == tuple(event for event in old.events)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_that_lives_goes_through_many_transitions(name, tmp_path):
+    made = Notes()
+    asyncio.run(record(Machine(name, str(tmp_path / "machine")), 60, [made], Ticking(5.0)))
+    rules = [event.data["condition"] for cycle in made.cycles for event in cycle.events if "transition" in event.name]
+    assert len(rules) > 10
+    assert {"loaded", "mean", "changes", "filling"} <= set(rules)
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -160,10 +174,10 @@ def test_silent_cycles_are_made_up_for_at_their_times(tmp_path):
             '"unavailable":{}},"boot_id":"b","since_boot":100.001,"seq":0}'
         ),
         (
-            '{"time":"2026-01-01T12:00:00.001Z","name":"system.load.updated","data":{"load1":1.0,"load5":1.0,"load15":1.0},'
+            '{"time":"2026-01-01T12:00:00.001Z","name":"system.load.updated","data":{"load1":0.1,"load5":0.1,"load15":0.1},'
             '"since_boot":100.001,"seq":1}'
         ),
-        '{"time":"2026-01-01T12:00:20.003Z","name":"system.load.updated","data":{"load1":2.0},"since_boot":120.003,"seq":5}',
+        '{"time":"2026-01-01T12:00:20.003Z","name":"system.load.updated","data":{"load1":0.2},"since_boot":120.003,"seq":5}',
         '{"time":"2026-01-01T12:00:21.000Z","name":"runtime.stopped","data":{},"since_boot":121.0,"seq":5}',
     ]
     notes = Notes()

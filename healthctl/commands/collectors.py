@@ -9,6 +9,7 @@ import click
 from healthctl import terminal
 from healthctl.client import Client
 from healthctl.options import Settings, shared
+from healthctl.render.availability import availability
 from healthctl.render.style import Style
 from healthctl.render.table import table
 
@@ -33,18 +34,17 @@ def draw(collectors: dict[str, dict[str, Any]], now: float, width: int, style: S
     """Draw a table of collectors as they are at `now`, seconds since 1970."""
     rows = []
     for family, row in collectors.items():
-        available = row.get("available") is not False
-        reason = "; ".join(str(row[field]) for field in ("reason", "remedy") if row.get(field))
+        state, reason = availability(row, style)
         rows.append(
             [
                 (style.clean(family), "bold"),
-                ("ok", "ok") if available else (style.clean(str(row.get("problem") or "unavailable")), "warning"),
+                state,
                 (_natural(row.get("every_usec")), ""),
                 (_ago(row.get("sampled_at_usec"), now), ""),
                 (_milliseconds(row.get("duration_usec")), ""),
                 (str(row.get("failures", "?")), "" if not row.get("failures") else "warning"),
                 (str(row.get("instances", "?")), ""),
-                (style.clean(reason), "dim"),
+                reason,
             ]
         )
     return table(_HEAD, rows, width, style)

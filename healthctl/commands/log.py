@@ -52,7 +52,7 @@ Examples:
 def command(
     context: click.Context, since: Moment, until: Moment | None, names: tuple[str, ...], most: int, *, follow: bool
 ) -> None:
-    """Write what happened, oldest first: failures and gaps, what came and went, starts and stops.
+    """Write what happened, oldest first: what became wrong or right again, failures and gaps, what came and went.
 
     TIME is -2h, -1d12h, 03:00 (the latest), today, yesterday, '2026-11-22 03:00', 2026-11-22T03:00Z or @1700000000;
     without a zone it is local. With --json an event is a line of JSON.

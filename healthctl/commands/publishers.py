@@ -8,6 +8,7 @@ import click
 from healthctl import terminal
 from healthctl.client import Client
 from healthctl.options import Settings, shared
+from healthctl.render.availability import availability
 from healthctl.render.style import Style
 from healthctl.render.table import table
 
@@ -32,14 +33,7 @@ def draw(publishers: dict[str, dict[str, Any]], width: int, style: Style) -> lis
     """Draw a table of publishers."""
     rows = []
     for name, row in publishers.items():
-        available = row.get("available") is not False
-        reason = "; ".join(str(row[field]) for field in ("reason", "remedy") if row.get(field))
-        rows.append(
-            [
-                (style.clean(name), "bold"),
-                ("ok", "ok") if available else (style.clean(str(row.get("problem") or "unavailable")), "warning"),
-                (str(row.get("lost", "?")), "warning" if row.get("lost") else ""),
-                (style.clean(reason), "dim"),
-            ]
-        )
+        state, reason = availability(row, style)
+        lost = (str(row.get("lost", "?")), "warning" if row.get("lost") else "")
+        rows.append([(style.clean(name), "bold"), state, lost, reason])
     return table(_HEAD, rows, width, style)

@@ -29,28 +29,54 @@ def blank(values: Values) -> bool:
     return all(value is None for value in values.values())
 
 
+def cleaned(value: Any, style: Style) -> Any:
+    """Return an object in which every text is one that can't move a cursor, names too."""
+    if isinstance(value, str):
+        return style.clean(value)
+    if isinstance(value, dict):
+        return {style.clean(name): cleaned(content, style) for name, content in value.items()}
+    return [cleaned(part, style) for part in value] if isinstance(value, list) else value
+
+
+def seconds(time: object) -> float | None:
+    """Return a time like `2026-11-22T03:00:15.000Z` in seconds since 1970; `None` where it is none."""
+    # Only here: what has no time to tell does without.
+    from datetime import datetime  # noqa: PLC0415
+
+    try:
+        return datetime.fromisoformat(str(time)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 class Described:
     """The object that `Describe` gives."""
 
     def __init__(self, described: dict[str, Any], style: Style) -> None:
-        self._style = style
-        cleaned = self._clean(described)
-        health = _object(cleaned.get("health"))
+        content = cleaned(described, style)
+        health = _object(content.get("health"))
         self.severity: str = text(health, "severity") or protocol.UNKNOWN
         reasons = health.get("reasons")
         self.reasons: list[str] = [str(reason) for reason in reasons] if isinstance(reasons, list) else []
-        self.since_boot = number(cleaned, "since_boot")
-        self._readings: dict[str, Values] = {
-            family: _object(content) for family, content in _object(cleaned.get("readings")).items()
+        self.conditions: dict[str, Values] = {
+            name: _object(condition) for name, condition in _object(health.get("conditions")).items()
         }
-        self._unavailable = _object(cleaned.get("unavailable"))
+        self._time, self._since = text(content, "time"), text(health, "since")
+        self.since_boot = number(content, "since_boot")
+        self._readings: dict[str, Values] = {
+            family: _object(readings) for family, readings in _object(content.get("readings")).items()
+        }
+        self._unavailable = _object(content.get("unavailable"))
 
-    def _clean(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._style.clean(value)
-        if isinstance(value, dict):
-            return {self._style.clean(name): self._clean(content) for name, content in value.items()}
-        return [self._clean(part) for part in value] if isinstance(value, list) else value
+    @property
+    def time(self) -> float | None:
+        """When this was, seconds since 1970; `None` where that is unknown."""
+        return seconds(self._time)
+
+    @property
+    def since(self) -> float | None:
+        """Since when the machine is as it is, seconds since 1970; `None` where that is unknown."""
+        return seconds(self._since) if self._since else None
 
     @property
     def families(self) -> list[str]:

@@ -3,18 +3,20 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from healthctl.render.line import Line
 from healthctl.render.scale import measure
 from healthctl.render.style import Style
 from healthctl.render.units import UNKNOWN, by_name, span
+from healthctl.render.users import brief
 from healthd import protocol
 
 _NAME = 19
 """Columns of the names."""
 
 _WIDEST = 1_000_000
+_DATE = "%b %d %H:%M:%S"
 
 _ROLES = {
     protocol.COLLECTOR_FAILED: protocol.WARNING,
@@ -27,31 +29,55 @@ _ROLES = {
 Data = Mapping[str, Any]
 
 
+class Told(NamedTuple):
+    """An event in words."""
+
+    time: str
+    """In the local time zone."""
+    name: str
+    role: str
+    """The colour of its name."""
+    words: str
+
+
 def event(text: str, units: Mapping[str, str], style: Style) -> str:
     """Write a line of JSON as one that people read; `units` by field are for samples.
 
     What is no event is written as it is.
     """
-    try:
-        content = json.loads(text)
-        name, data, time = str(content["name"]), content["data"], _local(content["time"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    found = told(text, units, style)
+    if found is None:
         return style.clean(text)
-    words = _words(name, data, units, style) if isinstance(data, dict) else _json(data)
-    role = "dim" if name.startswith("system.") else _ROLES.get(name, "")
     line: Line = [
-        (time, "dim"),
+        (found.time, "dim"),
         ("  ", ""),
-        (f"{style.clean(name):<{_NAME}}", role),
+        (f"{found.name:<{_NAME}}", found.role),
         ("  ", ""),
-        (style.clean(words), ""),
+        (found.words, ""),
     ]
     # A terminal breaks it where it is too long: what happened is worth more than a line.
     return style.write(line, _WIDEST)
 
 
+def told(text: str, units: Mapping[str, str], style: Style) -> Told | None:
+    """Tell the event of a line of JSON; `None` where it is none."""
+    try:
+        content = json.loads(text)
+        name, data, time = str(content["name"]), content["data"], _local(content["time"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    words = _words(name, data, units, style) if isinstance(data, dict) else _json(data)
+    return Told(time, style.clean(name), _role(name, data), style.clean(words))
+
+
+def _role(name: str, data: Any) -> str:
+    if name == protocol.HEALTH_TRANSITION and isinstance(data, dict):
+        return str(data.get("to", ""))
+    return "dim" if name.startswith("system.") else _ROLES.get(name, "")
+
+
 def _local(time: str) -> str:
-    return datetime.fromisoformat(time).astimezone().strftime("%b %d %H:%M:%S")
+    return datetime.fromisoformat(time).astimezone().strftime(_DATE)
 
 
 def _json(data: Any) -> str:
@@ -64,7 +90,7 @@ def _words(name: str, data: Data, units: Mapping[str, str], style: Style) -> str
             return _SENTENCES[name](data)
         if name.startswith("system."):
             return _sample(data, units, style)
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
         """Another healthd's data: they are written as they are."""
     return _json(data)
 
@@ -72,6 +98,27 @@ def _words(name: str, data: Data, units: Mapping[str, str], style: Style) -> str
 def _what(data: Data) -> str:
     """Name a family, or one of its instances."""
     return f"{data['family']} {data['instance']}" if data.get("instance") else str(data["family"])
+
+
+def _condition(data: Data) -> str:
+    return f"{data['condition']}@{data['instance']}" if data["instance"] else str(data["condition"])
+
+
+def _transition(data: Data) -> str:
+    """Say what a condition is now; its summary says what is the matter, where that is so."""
+    words = f"{_condition(data)} is {data['to']}"
+    if data["to"] == protocol.OK:
+        return f"{words} again" if data.get("judged") is not False else f"{_condition(data)} is not judged any more"
+    return words if data["to"] == protocol.UNKNOWN else f"{words}: {data['summary']}"
+
+
+def _acknowledged(data: Data) -> str:
+    until = f" until {datetime.fromtimestamp(data['until']).astimezone():{_DATE}}" if data["until"] is not None else ""
+    return f"{data['who']} has acknowledged {_condition(data)}{until}"
+
+
+def _witnessed(data: Data) -> str:
+    return f"most of {data['resource']}: {brief(dict(data)) or 'nobody'}"
 
 
 def _failed(data: Data) -> str:
@@ -93,6 +140,9 @@ def _gap(data: Data) -> str:
 
 
 _SENTENCES: dict[str, Callable[[Data], str]] = {
+    protocol.HEALTH_TRANSITION: _transition,
+    protocol.HEALTH_ACKNOWLEDGED: _acknowledged,
+    protocol.HEALTH_WITNESSED: _witnessed,
     protocol.COLLECTOR_FAILED: _failed,
     protocol.COLLECTOR_RECOVERED: lambda data: f"{_what(data)} is available again",
     protocol.INSTANCE_ADDED: lambda data: f"{_what(data)} came",

@@ -1,16 +1,9 @@
-"""The verdict, and which machine this is."""
+"""Which machine this is."""
 
 from healthctl.render import units
 from healthctl.render.described import text
 from healthctl.render.line import Line
 from healthctl.render.section import Frame, section, unavailable
-
-
-def verdict(frame: Frame) -> list[Line]:
-    """Draw the first line: how the machine is, and why."""
-    described, glyphs = frame.described, frame.style.glyphs
-    severity = described.severity
-    return [[(f"{glyphs.dot} {severity}", severity), ("  ", ""), ("; ".join(described.reasons), "")]]
 
 
 def host(frame: Frame) -> list[Line]:

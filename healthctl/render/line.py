@@ -79,3 +79,14 @@ def extend(line: Line, spans: Iterable[Span], width: int) -> Line:
     if not any(text for text, _ in more) or length(line) + 2 + length(more) > width:
         return line
     return [*line, ("  ", ""), *more]
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Return text as lines that fit the width, broken between words; a longer word has its own line."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and cells(lines[-1]) + 1 + cells(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

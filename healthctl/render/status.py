@@ -4,7 +4,7 @@ from typing import Any
 
 from healthctl.render import units
 from healthctl.render.described import Described, Values, blank
-from healthctl.render.host import host, verdict
+from healthctl.render.host import host
 from healthctl.render.line import Line
 from healthctl.render.memory import memory
 from healthctl.render.network import networks
@@ -13,6 +13,7 @@ from healthctl.render.section import Frame, section, unavailable
 from healthctl.render.sensors import temperatures
 from healthctl.render.storage import disks, filesystems
 from healthctl.render.style import Style
+from healthctl.render.verdict import verdict
 
 _SINGLE = (cpu, memory, load, pressure)
 _SEVERAL = (filesystems, temperatures, networks, disks)

@@ -86,3 +86,8 @@ def span(seconds: float) -> str:
         return f"{seconds:.2g} s"
     number, unit, *rest = duration(round(seconds)).split()
     return " ".join([number, unit] if rest[:1] in ([], ["0"]) else [number, unit, *rest])
+
+
+def age(seconds: float) -> str:
+    """Write for how long something lasts, by its largest unit: `40 s`, `12 min`, `3 h`, `5 days`."""
+    return " ".join(duration(seconds).split()[:2])

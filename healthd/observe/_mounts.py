@@ -129,3 +129,25 @@ def _preference(mount: Mount) -> tuple[bool, bool, int, str]:
     # Tools mount the top of a btrfs for a moment: that must not rename the row of a subvolume.
     part = mount.root != b"/" and mount.type != "btrfs"
     return mount.path != "/", part, len(mount.path), mount.path
+
+
+_MAY_BE_MISSING = frozenset((b"noauto", b"nofail", b"x-systemd.automount", b"comment=systemd.automount"))
+_NO_MOUNTS = frozenset((b"swap", b"ignore"))
+
+
+def expected(fstab: bytes) -> dict[str, str]:
+    """Return what `/etc/fstab` wants to be mounted in any case (fstab(5)): mount points for system calls, and as text.
+
+    What keeps nothing of its own (tmpfs, proc) and swap is left out, like lines that are none.
+    """
+    found = {}
+    for line in fstab.splitlines():
+        words = line.split()
+        if len(words) < 4 or words[0].startswith(b"#"):
+            continue
+        path = b"/" + os.path.normpath(_unescape(words[1])).lstrip(b"/") if words[1].startswith(b"/") else b""
+        if not path or words[2] in _NO_MOUNTS or _LEFT_OUT.fullmatch(words[2].decode("ascii", "replace")):
+            continue
+        if _MAY_BE_MISSING.isdisjoint(words[3].split(b",")):
+            found[os.fsdecode(path)] = printable(path)
+    return found

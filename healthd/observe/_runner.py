@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from healthd import protocol
 from healthd.clock import Clock, Instant, SystemClock, gaps, ticks
@@ -81,6 +81,8 @@ class Runner:
         self, collectors: Iterable[CollectorType], roots: Roots, interval: float, clock: Clock | None = None
     ) -> None:
         self.interval = interval
+        self.states: Mapping[str, Any] | None = None
+        """What judging goes on from: it was known before this start."""
         self._clock = clock or SystemClock()
         self._boot_id = roots.proc.text("sys/kernel/random/boot_id", default="")
         self._seq = 0
@@ -108,7 +110,9 @@ class Runner:
         self._seq += 1
         events = tuple(self._happened(now))
         self._last = now
-        return Sample(now, self._boot_id, self._seq, observations, self.interval, events, begins=self._seq == 1)
+        first = self._seq == 1
+        states = self.states if first else None
+        return Sample(now, self._boot_id, self._seq, observations, self.interval, events, begins=first, states=states)
 
     def _happened(self, now: Instant) -> Iterator[Event]:
         """Yield what is no reading: the start, and gaps since the last sample."""

@@ -9,7 +9,7 @@ from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.model import Band, Reading, Unit, family, gauge, state
 from healthd.observe._files import Roots, Tree
-from healthd.observe._mounts import Mount, listed, parse, visible
+from healthd.observe._mounts import Mount, expected, listed, parse, visible
 from healthd.observe._shares import percent
 
 # Totals of btrfs and ZFS, and inodes of XFS, move with what is used.
@@ -80,6 +80,7 @@ class FilesystemCollector:
 
     def __init__(self, roots: Roots, statvfs: Callable[[str], os.statvfs_result] = os.statvfs) -> None:
         self._mountinfo = roots.proc.file("self/mountinfo")
+        self._fstab = roots.etc.file("fstab")
         self._sys = roots.sys
         self._host = roots.host
         self._statvfs = statvfs
@@ -95,7 +96,27 @@ class FilesystemCollector:
             self._visible, self._table = visible(parse(table)), table
             self._files.intersection_update(self._visible)
             self._choose()
-        return self._probes
+        return {**self._missing(), **self._probes}
+
+    def _missing(self) -> dict[str, Callable[[], Filesystem | None]]:
+        """Return what says that a file system of `/etc/fstab` is not mounted, by mount point."""
+        try:
+            wanted = expected(self._fstab.read())
+        except OSError:
+            return {}
+        finally:
+            # Whoever changes it puts another file in its place.
+            self._fstab.close()
+        mounted = {mount.path for mount in self._visible}
+        return {point: partial(self._not_mounted, path, point) for path, point in wanted.items() if path not in mounted}
+
+    def _not_mounted(self, path: str, point: str) -> Filesystem | None:
+        """Say that it is not mounted, unless it is at the place that a link leads to."""
+        root = self._host.path("")
+        real = os.path.realpath(self._host.path(path.lstrip("/")))
+        if "/" + real.removeprefix(root).lstrip("/") in {mount.path for mount in self._visible}:
+            return None
+        raise Unobserved(protocol.UNMOUNTED, "it is in /etc/fstab, and not mounted", f"mount it (mount {point})")
 
     def _choose(self) -> None:
         mounts = listed(mount for mount in self._visible if mount not in self._files)

@@ -37,6 +37,9 @@ class Memory(Reading):
     swap_percent: float | None = gauge(Unit.PERCENT, "Swap in use, as a share of its total; unknown without swap.")
     swap_in_bytes: int | None = counter(Unit.BYTES, "Read back from swap since boot (pswpin).")
     swap_out_bytes: int | None = counter(Unit.BYTES, "Written to swap since boot (pswpout).")
+    oom_kills: int | None = state(
+        "Processes that the kernel killed for want of memory since boot (oom_kill).", Unit.COUNT
+    )
     swap_in_bytes_per_second: float | None = gauge(Unit.BYTES_PER_SECOND, "Read back from swap.")
     swap_out_bytes_per_second: float | None = gauge(Unit.BYTES_PER_SECOND, "Written to swap.")
 
@@ -80,6 +83,14 @@ def paged(vmstat: bytes) -> tuple[int, int] | None:
     return int(lines[0][1]), int(lines[1][1])
 
 
+def oom_kills(vmstat: bytes) -> int | None:
+    """Read how many processes were killed for want of memory; `None` where the kernel (before 4.13) counts none."""
+    start = vmstat.find(b"\noom_kill ") + 1
+    end = vmstat.find(b"\n", start)
+    words = vmstat[start:end].split() if start and end > 0 else []
+    return int(words[1]) if len(words) == 2 and _counts(words[1]) else None
+
+
 def _counts(word: bytes) -> bool:
     """Tell whether a word is a number that the kernel can have written."""
     return word.isdigit() and len(word) < 20
@@ -91,7 +102,7 @@ def _less(whole: int | None, part: int | None) -> int | None:
 
 
 class MemoryCollector:
-    """Reads `/proc/meminfo`, and `/proc/vmstat` where there is swap."""
+    """Reads `/proc/meminfo` and `/proc/vmstat`."""
 
     reading = Memory
 
@@ -113,8 +124,8 @@ class MemoryCollector:
         cached = found.get("cached")
         if cached is not None:
             cached += found.get("reclaimable", 0)
-        # The kernel takes longer to write vmstat than all the rest: only where there is swap to ask about.
-        swapped = self._swapped() if swap_total else None
+        vmstat = self._events(swaps=bool(swap_total))
+        swapped = self._swapped(vmstat) if swap_total else None
         rates = self._rates.per_second(SINGLE, now, swapped) if swapped else (None, None)
         reading = Memory(
             total_bytes=total,
@@ -130,13 +141,23 @@ class MemoryCollector:
             swap_percent=percent(swap_used, swap_total),
             swap_in_bytes=swapped[0] if swapped else None,
             swap_out_bytes=swapped[1] if swapped else None,
+            oom_kills=oom_kills(vmstat),
             swap_in_bytes_per_second=rates[0],
             swap_out_bytes_per_second=rates[1],
         )
         return {SINGLE: reading}
 
-    def _swapped(self) -> tuple[int, int] | None:
-        pages = paged(self._vmstat.read())
+    def _events(self, *, swaps: bool) -> bytes:
+        """Return `/proc/vmstat`; without swap it may be missing."""
+        try:
+            return self._vmstat.read()
+        except OSError:
+            if swaps:
+                raise
+            return b""
+
+    def _swapped(self, vmstat: bytes) -> tuple[int, int] | None:
+        pages = paged(vmstat)
         return (pages[0] * self._page_size, pages[1] * self._page_size) if pages else None
 
 

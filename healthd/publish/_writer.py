@@ -15,8 +15,9 @@ from math import inf
 from typing import NamedTuple
 
 from healthd import protocol
+from healthd.description import opening
 from healthd.errors import RecordingTaken
-from healthd.events import encode, opening
+from healthd.events import encode
 from healthd.model import Cycle, Event, Problem
 from healthd.publish._segment import OpenSegment
 from healthd.publish._stock import Stock, leftovers, settle, sync_directory
@@ -29,7 +30,7 @@ class Keeping(NamedTuple):
 
     batch: float = 900.0
     """How long samples may wait in memory."""
-    segment: float = 6 * 3600.0
+    segment: float = 2 * 3600.0
     """Time that one file holds."""
     max_age: float = 30 * 86400.0
     """What is older is deleted."""

@@ -12,9 +12,11 @@ import re
 import socket
 from array import array
 from collections.abc import Callable, Mapping
+from math import nan
 from typing import Any, ClassVar, NamedTuple
 
 from healthd import log, protocol
+from healthd.amount import span
 from healthd.model import SINGLE, Account, Cycle, Event, Problem, Snapshot
 
 _log = logging.getLogger(__name__)
@@ -213,15 +215,17 @@ _LEVELS = {
 
 
 def _transition(data: Data) -> tuple[int, str]:
-    severity, before = data.get("to"), data.get("from")
+    severity, before, summary = data.get("to"), data.get("from"), data.get("summary")
     level = _LEVELS.get(str(severity), log.NOTICE)
+    said = f": {summary}" if summary else ""
     if severity == protocol.OK:
-        return level, f"{_address(data, 'condition')} is ok again"
-    return level, f"{_address(data, 'condition')} is {severity}{f' (was {before})' if before else ''}"
+        how = "is not judged any more" if data.get("judged") is False else "is ok again"
+        return level, f"{_address(data, 'condition')} {how}"
+    return level, f"{_address(data, 'condition')} is {severity}{f' (was {before})' if before else ''}{said}"
 
 
 def _acknowledged(data: Data) -> tuple[int, str]:
-    return logging.INFO, f"{_address(data, 'condition')} was acknowledged"
+    return logging.INFO, f"{_address(data, 'condition')} was acknowledged by {data.get('who')}"
 
 
 def _loaded(_: Data) -> tuple[int, str]:
@@ -234,22 +238,7 @@ def _address(data: Data, key: str) -> str:
 
 
 def _span(seconds: Any) -> str:
-    """Write a time by its two largest units: `3 h 5 min`."""
-    if not isinstance(seconds, float | int) or not abs(seconds) < _ENDLESS:
-        return "an unknown time"
-    if abs(seconds) < _FINE:
-        return f"{abs(seconds):.3g} s"
-    minutes, second = divmod(round(abs(seconds)), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    units = [
-        f"{count} {unit}" if count else "" for count, unit in ((days, "d"), (hour, "h"), (minute, "min"), (second, "s"))
-    ]
-    first = next(number for number, unit in enumerate(units) if unit)
-    return " ".join(unit for unit in units[first : first + 2] if unit)
-
-
-_FINE, _ENDLESS = 10.0, 1e12
+    return span(seconds if isinstance(seconds, float | int) else nan)
 
 
 class Message(NamedTuple):
@@ -268,7 +257,7 @@ MESSAGES: Mapping[str, Message] = {
     protocol.COLLECTOR_FAILED: Message("0e276916efa44767a6ce8f80a2ad68b9", _failed),
     protocol.COLLECTOR_RECOVERED: Message("9b284ce0d6b441cd8c1ec5824c54c509", _recovered),
     protocol.HEALTH_TRANSITION: Message("1ed674ac3ab54b7abb94cf2771125eee", _transition),
-    "health.acknowledged": Message("428b0338bc454403a92ab5f9e68cdcd4", _acknowledged),
+    protocol.HEALTH_ACKNOWLEDGED: Message("428b0338bc454403a92ab5f9e68cdcd4", _acknowledged),
     "config.loaded": Message("4b9be0012b8340f2882d9d85c65b6a33", _loaded),
 }
 """The events that are told, and the id of each in the journal."""

@@ -13,7 +13,8 @@ from functools import partial
 from typing import ClassVar
 
 from healthd import protocol
-from healthd.events import encode, opening
+from healthd.description import opening
+from healthd.events import encode
 from healthd.model import Account, Cycle, Event, Problem
 from healthd.publish._writer import Batch, Keeping, Outcome, Writer
 from healthd.worker import Worker
@@ -36,7 +37,7 @@ HANGING = 60.0
 
 def urgent(event: Event) -> bool:
     """Tell whether an event is to be on disk at once."""
-    return event.name.startswith("runtime.") or event.name == protocol.HEALTH_TRANSITION
+    return event.name.startswith("runtime.") or event.name in (protocol.HEALTH_TRANSITION, protocol.HEALTH_ACKNOWLEDGED)
 
 
 def _weight(batch: Batch) -> int:
@@ -111,7 +112,9 @@ class Recorder:
         instant = cycle.snapshot.instant
         if cycle.events:
             slot = cycle.events[0].instant.time // self._keeping.segment
-            if cycle.before is None or slot != self._slot:
+            begins = cycle.before is None or self._slot is None
+            # What happens between samples belongs to the one before it.
+            if begins or (slot != self._slot and cycle.before and cycle.before.seq != cycle.snapshot.seq):
                 self._hand_over()
                 self._fresh, self._slot = True, slot
             self._take(cycle)

@@ -44,6 +44,7 @@ from healthd._dbus_answers import MOST, MOST_OF_ONE
 from healthd._dbus_frames import MAX_BODY
 from healthd.clock import Instant
 from healthd.errors import BusError, BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
+from healthd.health.judge import Judge
 from healthd.model import Cycle, Event, Sample
 from healthd.observe import Runner, collectors, families, roots
 from healthd.pipeline import Pipeline
@@ -253,6 +254,10 @@ def test_calls_are_left_unread_while_answers_pile_up(tmp_path):
     run(story())
 
 
+def nobody(*_):
+    raise KeyError
+
+
 class Forgetful:
     """An archive of nothing."""
 
@@ -307,9 +312,9 @@ def test_under_backlog_the_server_skips_and_the_next_difference_carries_everythi
 
     async def story():
         chosen = [each for each in collectors() if families([each])[0].name == "load"]
-        server = BusServer(families(chosen), Forgetful(), dict)
+        server = BusServer(families(chosen), Forgetful(), dict, Judge(()), nobody)
         tree = roots(str(proc), f"{tmp_path}/sys", f"{tmp_path}/etc", str(tmp_path))
-        pipeline = Pipeline(Runner(chosen, tree, 1.0, SteppingClock()), Store(), History(), [server])
+        pipeline = Pipeline(Runner(chosen, tree, 1.0, SteppingClock()), Store(), Judge(()), History(), [server])
         assert server.account().problem.code == protocol.VANISHED
 
         peer = Lazy()
@@ -356,7 +361,7 @@ def test_under_backlog_events_are_kept_and_only_the_oldest_of_too_many_are_lost(
     clock = SteppingClock()
 
     async def story():
-        server = BusServer(families(collectors()), Forgetful(), dict)
+        server = BusServer(families(collectors()), Forgetful(), dict, Judge(()), nobody)
         snapshot = Store().accept(Sample(clock.now(), "boot", 1, ()))
 
         def happens(number: int) -> None:
@@ -392,7 +397,7 @@ def test_what_was_kept_for_a_bus_that_is_gone_is_not_told_to_the_next(tmp_path, 
     clock = SteppingClock()
 
     async def story():
-        server = BusServer(families(collectors()), Forgetful(), dict)
+        server = BusServer(families(collectors()), Forgetful(), dict, Judge(()), nobody)
         snapshot = Store().accept(Sample(clock.now(), "boot", 1, ()))
 
         def happens(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import getpass
 import itertools
 import json
 import logging
@@ -22,6 +23,8 @@ from healthd import dbus, protocol
 from healthd.clock import Instant
 from healthd.errors import RecordingError
 from healthd.events import encode
+from healthd.health.judge import Judge
+from healthd.health.rule import rules
 from healthd.model import SINGLE, Account, Event, Observation, Point, Problem, Sample
 from healthd.observe import collectors, families
 from healthd.observe.load import Load
@@ -146,7 +149,7 @@ def test_shipped_xml_follows_from_the_declarations_and_equals_introspection(clie
         with open(os.path.join(INTERFACES, name), encoding="utf-8") as file:
             shipped |= shape(file.read())
     declared = {family.reading.interface for family in families(collectors())}
-    assert set(shipped) == declared | {protocol.MANAGER, protocol.READING}
+    assert set(shipped) == declared | {protocol.MANAGER, protocol.READING, protocol.CONDITION}
     for interface, path in paths.items():
         introspected = shape(client("org.freedesktop.DBus.Introspectable", "Introspect", path=path))
         assert introspected[interface] == shipped[interface]
@@ -185,7 +188,8 @@ def test_describe_is_the_whole_snapshot_with_this_machine_in_it(client):
     with open("/proc/sys/kernel/random/boot_id") as file:
         assert described["boot_id"] == file.read().strip()
     assert described["interval"] == 1
-    assert described["health"]["severity"] == "unknown"
+    assert described["health"]["severity"] in ("ok", "warning", "critical")
+    assert list(described["health"]) == ["severity", "since", "reasons", "conditions"]
     shares = described["readings"]["cpu"]
     parts = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
     assert math.isclose(sum(shares[part] for part in parts), 100, abs_tol=0.5)
@@ -402,14 +406,41 @@ def network(**rates):
     return {name: Network(**unknown | {"rx_bytes_per_second": rate}) for name, rate in rates.items()}
 
 
+RULES = rules(
+    families(collectors()),
+    [
+        (
+            "rules.toml",
+            {
+                "loaded": {
+                    "metric": "load.load1",
+                    "summary": "Much to do.",
+                    "remedy": "Do less.",
+                    "clear_after": "60s",
+                    "warning": {"enter": "> 5"},
+                    "critical": {"enter": "> 50"},
+                },
+                "received": {"metric": "network.rx_bytes_per_second", "notice": {"enter": "> 1kB"}},
+            },
+        )
+    ],
+)
+
+
 class Hand:
     """A server on a real bus, what feeds it, and a client that listens."""
 
     def __init__(self, bus, archive, accounts):
         self._address = bus.address
         self.machine = Machine()
-        self.server = BusServer(families(collectors()), archive or Past(), lambda: accounts or {})
-        self.pipeline = Pipeline(self.machine, Store(), History(), [self.server])
+        self.judge = Judge(RULES)
+        self.server = BusServer(
+            families(collectors()), archive or Past(), lambda: accounts or {}, self.judge, self.acknowledge
+        )
+        self.pipeline = Pipeline(self.machine, Store(), self.judge, History(), [self.server])
+
+    def acknowledge(self, *note):
+        self.pipeline.acknowledge(Instant(BEGIN + 100.0, 100.0, 0.0), *note)
 
     async def cycle(self, **seen):
         self.machine.see(**seen)
@@ -431,7 +462,11 @@ class Hand:
     async def call(self, member, signature="", *body, interface=protocol.MANAGER, **more):
         """Return the first value of the answer, or the error's name and text."""
         answer = await asyncio.to_thread(self.client.call, member, signature, *body, interface=interface, **more)
-        return (answer.error, *answer.body) if answer.error else answer.body[0]
+        return (answer.error, *answer.body) if answer.error else next(iter(answer.body), None)
+
+    async def get(self, name):
+        """Return a property of the Manager."""
+        return await self.call("Get", "ss", protocol.MANAGER, name, interface=PROPERTIES)
 
     async def heard(self):
         """Return the signals that came until now: path, member and body."""
@@ -714,3 +749,82 @@ def test_without_a_bus_a_server_says_so_and_takes_what_comes(bus, caplog):
 
     asyncio.run(story())
     assert not caplog.records
+
+
+def test_a_condition_comes_as_an_object_with_a_transition_and_goes_again(by_hand):
+    path = f"{ROOT}/condition/loaded"
+    with open(os.path.join(INTERFACES, f"{protocol.CONDITION}.xml"), encoding="utf-8") as file:
+        shipped = file.read()
+
+    async def story(hand):
+        assert await hand.get("Health") == "ok"
+        assert await hand.call("ListConditions") != {}
+        await hand.heard()
+        await hand.cycle(load=load(6.0))
+        members = [(where, member) for where, member, _ in await hand.heard()]
+        assert members == [
+            (ROOT, "InterfacesAdded"),
+            (ROOT, "PropertiesChanged"),
+            (f"{ROOT}/load", "PropertiesChanged"),
+            (ROOT, "Transition"),
+            (ROOT, "Event"),
+        ]
+        assert await hand.get("Health") == "warning"
+        assert await hand.get("Reasons") == ["loaded"]
+        assert await hand.get("HealthSinceUSec") == USEC + 2_000_000
+        values = await hand.call("GetAll", "s", protocol.CONDITION, interface=PROPERTIES, path=path)
+        assert (values["Severity"], values["Value"], values["Threshold"]) == ("warning", 6.0, 5.0)
+        assert (values["Summary"], values["Remedy"], values["Metric"]) == ("Much to do.", "Do less.", "load.load1")
+        document = await hand.call("Introspect", interface="org.freedesktop.DBus.Introspectable", path=path)
+        assert shape(document)[protocol.CONDITION] == shape(shipped)[protocol.CONDITION]
+        for _ in range(61):
+            await hand.cycle(load=load(1.0))
+        heard = await hand.heard()
+        (transition,) = [body for _, member, body in heard if member == "Transition"]
+        assert transition[:3] == ["loaded", "warning", "ok"]
+        assert [path, [protocol.CONDITION]] in [body for _, member, body in heard if member == "InterfacesRemoved"]
+        assert (await hand.get("Health"), await hand.get("Reasons")) == ("ok", [])
+
+    by_hand(story)
+
+
+def test_conditions_are_listed_and_explained_those_that_are_ok_too(by_hand):
+    async def story(hand):
+        await hand.cycle(load=load(2.0))
+        listed = await hand.call("ListConditions")
+        assert listed.keys() == {"loaded", "received@eth0"}
+        assert listed["loaded"]["severity"] == "ok"
+        keys = ("value", "threshold", "headroom", "next")
+        assert [listed["loaded"][key] for key in keys] == [2.0, 5.0, 3.0, "warning"]
+        explained = json.loads(await hand.call("Explain", "s", "loaded"))
+        last = {"severity": "critical", "enter": "> 50", "clear": "<= 50", "hold": 0.0}
+        assert explained["rule"]["levels"][1] == last
+        assert await hand.call("Explain", "s", "nothing") == (
+            protocol.UNKNOWN_CONDITION,
+            "there is no condition 'nothing'",
+        )
+
+    by_hand(story)
+
+
+def test_an_acknowledged_condition_counts_no_more_until_it_is_worse(by_hand):
+    path = f"{ROOT}/condition/loaded"
+
+    async def story(hand):
+        await hand.cycle(load=load(6.0))
+        assert await hand.call("Acknowledge", "oa{sv}", path, {"until_usec": ("t", USEC + 10**9)}) is None
+        assert (await hand.get("Health"), await hand.get("Reasons")) == ("ok", [])
+        values = await hand.call("GetAll", "s", protocol.CONDITION, interface=PROPERTIES, path=path)
+        assert (values["AcknowledgedBy"], values["AcknowledgedUntilUSec"]) == (getpass.getuser(), USEC + 10**9)
+        await hand.cycle(load=load(60.0))
+        assert (await hand.get("Health"), await hand.get("Reasons")) == ("critical", ["loaded"])
+        for wrong, options, error in (
+            (f"{ROOT}/load", {}, protocol.UNKNOWN_CONDITION),
+            (f"{ROOT}/condition/none", {}, protocol.UNKNOWN_CONDITION),
+            (path, {"until_usec": ("s", "tomorrow")}, "org.freedesktop.DBus.Error.InvalidArgs"),
+            (path, {"forever": ("b", True)}, "org.freedesktop.DBus.Error.InvalidArgs"),
+            (path, {"until_usec": ("t", 1)}, "org.freedesktop.DBus.Error.InvalidArgs"),
+        ):
+            assert (await hand.call("Acknowledge", "oa{sv}", wrong, options))[0] == error
+
+    by_hand(story)

@@ -9,11 +9,15 @@ import subprocess
 import sys
 import termios
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyte
 import pytest
+from private_bus import Bus, Healthd, private_bus
+
+import healthd
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DESCRIBE = os.path.join(HERE, "describe")
@@ -49,6 +53,67 @@ def healthctl() -> Callable[..., subprocess.CompletedProcess[str]]:
         )  # fmt: skip
 
     return run
+
+
+# Conditions that are there on every machine, one that is about to be and one that never is.
+RULES = """
+[rules.used]
+summary = "There is memory in use."
+why = "Whatever runs needs some."
+remedy = "End all programs."
+metric = "memory.percent"
+who = "memory"
+warning = { enter = "> 0" }
+critical = { enter = "> 100%", clear = "< 99%", hold = "1min" }
+
+[rules.looped]
+summary = "An interface leads back."
+metric = "network.kind"
+warning = { enter = "== loopback" }
+
+[rules.noted]
+summary = "Some memory is left."
+metric = "memory.available_bytes"
+notice = { enter = "> 1KiB" }
+
+[rules.coming]
+summary = "Memory was in use for an hour."
+metric = "memory.percent"
+warning = { enter = "> 0", hold = "1h" }
+
+[rules.beyond]
+summary = "More memory is in use than there is."
+metric = "memory.percent"
+critical = { enter = "> 100%" }
+"""
+
+
+@pytest.fixture(scope="session")
+def judged_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
+    """Give a bus on which healthd judges this machine by `RULES` too; for tests that only read."""
+    path = tmp_path_factory.mktemp("judged") / "healthd.toml"
+    path.write_text(RULES)
+    with private_bus() as made:
+        daemon = Healthd(made.address, "--interval", "1", "--config", str(path)).ready()
+        yield made
+        log = daemon.log
+        assert daemon.stop() == 0, log
+        assert "Traceback" not in log
+
+
+@pytest.fixture
+def calm(tmp_path) -> Callable[..., str]:
+    """Write a configuration under which nothing is wrong on any machine, but by the rules that are given."""
+    with open(os.path.join(os.path.dirname(healthd.__file__), "health", "rules.toml"), "rb") as file:
+        shipped = tomllib.load(file)
+
+    def write(rules: str = "") -> str:
+        path = tmp_path / "healthd.toml"
+        never = '[rules.never]\nmetric = "memory.percent"\ncritical = { enter = "> 100" }\n'
+        path.write_text("".join(f"[rules.{name}]\nenabled = false\n" for name in shipped) + never + rules)
+        return str(path)
+
+    return write
 
 
 class Terminal:

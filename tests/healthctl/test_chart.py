@@ -333,7 +333,7 @@ def test_every_series_is_drawn_and_no_line_is_wider_than_the_width(points, unit,
     lines = drawn(points, seconds=600, width=width, unit=unit, style=style)
     assert max(map(wcswidth, lines)) <= width
     assert unicode or all(line.isascii() for line in lines)
-    if width >= 30:
+    if width >= 40:
         assert any(char == "*" or "\u2800" < char <= "\u28ff" for line in lines[1:10] for char in line)
     coloured = drawn(points, seconds=600, width=width, unit=unit, style=style._replace(colour=colour))
     assert len(coloured) == len(lines)

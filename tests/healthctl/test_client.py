@@ -3,21 +3,23 @@ import math
 
 import pytest
 
-from healthctl.client import fault, known
-from healthctl.errors import UnknownMetric
+from healthctl._client_answers import fault, known, refusal
+from healthctl.client import condition_path
+from healthctl.errors import NotAllowed, Unavailable, UnknownCondition, UnknownMetric
 from healthd import protocol
+from healthd.publish.bus import tree
 
 
 def test_unknown_on_the_wire_is_none_and_flags_are_flags():
     variants = {
-        "d": ("d", math.nan), "t": ("t", 2**64 - 1), "s": ("s", ""), "i": ("i", -1),
+        "d": ("d", math.nan), "never": ("d", math.inf), "t": ("t", 2**64 - 1), "s": ("s", ""), "i": ("i", -1),
         "zero": ("d", 0.0), "none": ("t", 0), "yes": ("i", 1), "no": ("i", 0), "text": ("s", "x"),
         "cores": ("ad", [1.0, math.nan]), "names": ("as", ["a"]), "flag": ("b", False), "count": ("u", 2),
     }  # fmt: skip
     values = known(variants)
     assert values == {
-        "d": None, "t": None, "s": None, "i": None, "zero": 0.0, "none": 0, "yes": True, "no": False, "text": "x",
-        "cores": [1.0, None], "names": ["a"], "flag": False, "count": 2,
+        "d": None, "never": None, "t": None, "s": None, "i": None, "zero": 0.0, "none": 0, "yes": True, "no": False,
+        "text": "x", "cores": [1.0, None], "names": ["a"], "flag": False, "count": 2,
     }  # fmt: skip
     assert "NaN" not in json.dumps(values)
 
@@ -47,3 +49,30 @@ def test_an_unknown_metric_is_a_usage_error():
     error = fault("system", protocol.UNKNOWN_METRIC, "no such metric")
     assert isinstance(error, UnknownMetric)
     assert error.exit_code == protocol.EXIT_USAGE
+
+
+def test_an_unknown_condition_is_a_usage_error():
+    error = fault("system", protocol.UNKNOWN_CONDITION, "no such condition")
+    assert isinstance(error, UnknownCondition)
+    assert error.exit_code == protocol.EXIT_USAGE
+
+
+def test_who_may_not_acknowledge_is_told_to_be_root():
+    error = refusal("system", "Acknowledge", STANDARD + "AccessDenied", "only root may acknowledge conditions")
+    assert isinstance(error, NotAllowed)
+    assert (str(error), error.exit_code) == ("only root may acknowledge a condition; run it as root", 77)
+    assert "policy refuses" in str(refusal("system", "Describe", STANDARD + "AccessDenied", ""))
+
+
+@pytest.mark.parametrize("method", ["ListConditions", "Explain", "Acknowledge"])
+def test_a_healthd_that_does_not_judge_is_to_be_updated(method):
+    error = refusal("system", method, STANDARD + "UnknownMethod", "there is no method")
+    assert isinstance(error, Unavailable)
+    assert str(error) == "this healthd has no conditions; update it"
+
+
+@pytest.mark.parametrize(
+    "instance", ["", "/", "/srv/data", "eth0", "0", "_", "k10temp-pci-00c3", "äöü", "\udcff", "a b"]
+)
+def test_the_path_of_a_condition_is_that_of_healthd(instance):
+    assert condition_path("filesystem_space", instance) == tree.condition_path("filesystem_space", instance)

@@ -26,6 +26,20 @@ def line(name, data, style=Style(), units=None, **more):  # noqa: B008  # immuta
 FAILED = {"family": "sensor", "instance": "", "problem": "unsupported", "reason": "no temperature sensor", "remedy": ""}
 
 
+TRANSITION = {
+    "condition": "filesystem_space", "instance": "/", "from": "ok", "to": "warning", "metric": "filesystem.percent",
+    "summary": "A file system is nearly full.", "value": 92.4, "threshold": 90.0, "remedy": "Delete something.",
+}  # fmt: skip
+NOTE = {"condition": "filesystem_space", "instance": "/", "who": "ada", "until": None}
+WITNESSED = {
+    "resource": "memory", "seconds": 0.0, "hidden": 0, "reason": "", "units": [],
+    "processes": [
+        {"pid": 71, "name": "firefox", "unit": "app-firefox.scope", "memory_bytes": 1 << 30, "swap_bytes": 4096},
+        {"pid": 72, "name": "sh", "unit": "", "memory_bytes": 2 << 20, "swap_bytes": 0},
+    ],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [("collector.failed", FAILED, "sensor is unavailable: no temperature sensor"),
@@ -42,6 +56,17 @@ FAILED = {"family": "sensor", "instance": "", "problem": "unsupported", "reason"
      ("runtime.gap", {"reason": "new", "seconds": 1}, '{"reason":"new","seconds":1}'),
      ("runtime.started", {"version": "0.1.0", "interval": 5.0}, "healthd 0.1.0 started, a sample every 5 s"),
      ("runtime.stopped", {}, "healthd stopped"),
+     ("health.transition", TRANSITION, "filesystem_space@/ is warning: A file system is nearly full."),
+     ("health.transition", TRANSITION | {"from": "warning", "to": "ok"}, "filesystem_space@/ is ok again"),
+     ("health.transition", TRANSITION | {"condition": "swap", "instance": "", "to": "critical", "summary": "Full."},
+      "swap is critical: Full."),
+     ("health.transition", TRANSITION | {"to": "unknown"}, "filesystem_space@/ is unknown"),
+     ("health.acknowledged", NOTE, "ada has acknowledged filesystem_space@/"),
+     ("health.acknowledged", NOTE | {"until": 1795323600.0},
+      "ada has acknowledged filesystem_space@/ until Nov 22 06:00:00"),
+     ("health.acknowledged", {"until": 7}, '{"until":7}'),
+     ("health.witnessed", WITNESSED, "most of memory: firefox (71, app-firefox.scope) 1.00 GiB, sh (72) 2.00 MiB"),
+     ("health.witnessed", {"resource": "cpu", "processes": []}, "most of cpu: nobody"),
      ("config.loaded", {"digest": "abc", "é": None}, '{"digest":"abc","é":null}'),
      ("collector.failed", {}, "{}"), ("runtime.gap", {"reason": "clock", "seconds": "x"},
       '{"reason":"clock","seconds":"x"}'), ("runtime.stopped", [1], "[1]")],
@@ -68,6 +93,8 @@ def test_what_is_wrong_has_the_colour_of_a_warning():
     assert "\x1b[33mcollector.failed   \x1b[0m" in line("collector.failed", FAILED, style)
     assert "\x1b[32mcollector.recovered\x1b[0m" in line("collector.recovered", FAILED, style)
     assert "\x1b" not in line("collector.failed", FAILED)
+    assert "\x1b[33mhealth.transition  \x1b[0m" in line("health.transition", TRANSITION, style)
+    assert "\x1b[32mhealth.transition  \x1b[0m" in line("health.transition", TRANSITION | {"to": "ok"}, style)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +125,19 @@ anything = st.recursive(
     max_leaves=8,
 )
 NAMES = ["collector.failed", "collector.recovered", "instance.added", "instance.removed", "runtime.gap",
-         "runtime.started", "runtime.stopped", "system.load.updated", "new"]  # fmt: skip
+         "runtime.started", "runtime.stopped", "system.load.updated", "new", "health.transition", "health.acknowledged",
+         "health.witnessed"]  # fmt: skip
+
+
+FIELDS = (
+    "family", "reason", "seconds", "interval", "version", "condition", "instance", "to", "who", "until", "resource",
+    "processes",
+)  # fmt: skip
 
 
 @given(
     st.sampled_from(NAMES),
-    st.fixed_dictionaries({}, optional=dict.fromkeys(("family", "reason", "seconds", "interval", "version"), anything))
-    | anything,
+    st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, anything)) | anything,
 )
 def test_any_data_is_one_line(name, data):
     for style in (Style(), Style(unicode=False)):

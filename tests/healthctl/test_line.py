@@ -1,7 +1,7 @@
 import pytest
 from wcwidth import wcswidth
 
-from healthctl.render.line import cells, cut, cut_start, fit, length, pad
+from healthctl.render.line import cells, cut, cut_start, fit, length, pad, wrap
 
 
 @pytest.mark.parametrize("text", ["", "plain", "é", "漢字", "e\u0301", "한글", "🙂"])
@@ -42,3 +42,13 @@ def test_a_line_of_spans_fits_any_width(width):
     fitted = fit([("ab", "bold"), ("漢字", ""), ("cd", "dim")], width, "…")
     # A wide character may have left a column free.
     assert min(width, 8) - 1 <= length(fitted) <= width
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [("", 9, []), ("one two three", 7, ["one two", "three"]), ("one two", 6, ["one", "two"]),
+     ("a  b\n c", 9, ["a b c"]),
+     ("unbreakable it is", 5, ["unbreakable", "it is"]), ("漢字 漢字", 8, ["漢字", "漢字"]), ("a b", 0, ["a", "b"])],
+)  # fmt: skip
+def test_text_is_broken_between_words(text, width, expected):
+    assert wrap(text, width) == expected

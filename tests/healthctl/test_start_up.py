@@ -7,7 +7,8 @@ import pytest
 HEAVY = {
     "asyncio", "concurrent", "csv", "dataclasses", "dbus_fast", "dbus_next", "difflib", "fnmatch",
     "healthctl.commands.watch", "healthctl.poll", "healthctl.render.axis", "healthctl.render.chart",
-    "healthctl.render.event", "healthctl.screen", "healthctl.stream", "healthctl.views", "healthctl.when", "humanize",
+    "healthctl.render.event", "healthctl.render.spark", "healthctl.render.why", "healthctl.screen", "healthctl.stream",
+    "healthctl.verdicts", "healthctl.views", "healthctl.when", "humanize",
     "importlib.metadata", "logging", "psutil", "rich", "shutil", "subprocess", "tempfile", "termios", "wcwidth",
 }  # fmt: skip
 
@@ -29,7 +30,7 @@ def imported(bus, *arguments):
     return set(done.stderr.splitlines()[-1].split("|"))
 
 
-@pytest.mark.parametrize("arguments", [["status"], [], ["status", "--json"], ["get", "cpu.busy"]])
+@pytest.mark.parametrize("arguments", [["status"], [], ["status", "--json"], ["get", "cpu.busy"], ["check", "--json"]])
 def test_a_reading_command_imports_nothing_that_it_does_not_use(healthd_bus, arguments):
     modules = imported(healthd_bus.address, *arguments)
     assert "jeepney.io.blocking" in modules

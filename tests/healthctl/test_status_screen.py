@@ -8,7 +8,7 @@ from wcwidth import wcswidth
 from healthctl.render.status import status
 from healthctl.render.style import Style
 
-MACHINES = ["desktop", "raspberry-pi", "container", "unavailable", "server-64"]
+MACHINES = ["desktop", "raspberry-pi", "container", "unavailable", "server-64", "troubled"]
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
 PLAIN = Style()
 ASCII = Style(unicode=False)
@@ -176,3 +176,65 @@ def test_a_temperature_beyond_its_limit_is_coloured(described):
     sensor = next(iter(machine["readings"]["sensor"].values()))
     sensor.update(celsius=111.0, critical_celsius=110.0)
     assert any("\x1b[1;31m   111.0 °C\x1b[0m" in line for line in status(machine, 80, Style(colour=True)))
+
+
+def test_the_verdict_says_for_how_long_and_each_reason_has_a_line(described):
+    lines = status(described("troubled"), 120, PLAIN)
+    assert lines[0] == "● critical  for 12 min"
+    reason = "  memory_pressure             41.3 % (30.0 %)     12 min  Programs stand still because memory is short."
+    assert lines[1] == reason
+    assert [line.split()[0] for line in lines[1:5]] == described("troubled")["health"]["reasons"]
+
+
+def test_a_reason_that_is_not_what_the_host_is_says_how_bad_it_is(described):
+    lines = status(described("troubled"), 120, PLAIN)
+    assert lines[3].endswith("  92.4 % (90.0 %)     3 h     warning: A file system is nearly full.")
+    assert lines[4].endswith("  1 min   unknown: A mounted file system does not answer.")
+
+
+def test_what_is_unknown_says_so_also_where_the_host_is_unknown(described):
+    machine = described("troubled")
+    machine["health"] |= {"severity": "unknown", "reasons": ["mount_stale@/mnt/nfs"]}
+    assert status(machine, 120, PLAIN)[1].endswith("1 min   unknown: A mounted file system does not answer.")
+
+
+def test_what_does_not_count_is_faded_below_and_says_why(described):
+    drawn = status(described("troubled"), 120, PLAIN)[5:8]
+    assert "warning, acknowledged by ada: The Raspberry Pi is hot." in drawn[0]
+    assert "warning, caused by memory_pressure: Swap is nearly full" in drawn[1]
+    assert "notice: The supply voltage was too low since boot." in drawn[2]
+    coloured = status(described("troubled"), 120, Style(colour=True))
+    assert coloured[2].startswith("\x1b[33m  filesystem_filling@/")
+    assert all(line.startswith("\x1b[2m  ") for line in coloured[5:8])
+
+
+def test_of_many_conditions_eight_are_shown_and_the_rest_is_counted(described):
+    machine = described("troubled")
+    row = machine["health"]["conditions"]["filesystem_space@/"]
+    more = {f"filesystem_space@/srv/{number:02}": row for number in range(5)}
+    machine["health"]["conditions"] |= more
+    lines = status(machine, 80, PLAIN)
+    assert lines[9] == "  +4 more: healthctl conditions"
+    assert lines[10] == ""
+
+
+def test_of_an_instance_that_is_too_long_the_end_is_shown(described):
+    machine = described("troubled")
+    name = "filesystem_space@/srv/storage/volume-33"
+    machine["health"]["conditions"][name] = machine["health"]["conditions"]["filesystem_space@/"]
+    machine["health"]["reasons"].insert(0, name)
+    assert status(machine, 80, PLAIN)[1].startswith("  filesystem_space@…olume-33  92.4 % (90.0 %)")
+
+
+@pytest.mark.parametrize("since", [None, "", "yesterday", 7])
+def test_without_a_time_that_can_be_read_the_verdict_has_none(described, since):
+    machine = described("troubled")
+    machine["health"]["since"] = since
+    assert status(machine, 80, PLAIN)[0] == "● critical"
+
+
+@pytest.mark.parametrize("row", [None, {}, [], {"severity": 7, "since_usec": "x", "value": True, "unit": None}])
+def test_a_condition_of_another_form_is_its_name(described, row):
+    machine = described("troubled")
+    machine["health"] = {"severity": "warning", "reasons": ["odd"], "conditions": {"odd": row}}
+    assert status(machine, 80, PLAIN)[:3] == ["● warning", "  odd", ""]

@@ -47,7 +47,20 @@ def stranger(bus):
 
 @pytest.mark.parametrize(
     "command",
-    [["status"], ["get", "memory.percent"], ["metrics"], ["collectors"], ["history", "a.b"], ["log"], ["log", "-f"]],
+    [
+        ["status"],
+        ["get", "memory.percent"],
+        ["metrics"],
+        ["collectors"],
+        ["history", "a.b"],
+        ["log"],
+        ["log", "-f"],
+        ["conditions"],
+        ["why"],
+        ["why", "swap"],
+        ["acknowledge", "swap"],
+        ["wait", "--until", "ok"],
+    ],
 )
 def test_an_answer_of_another_kind_is_one_line(stranger, command):
     ended = healthctl(stranger.address, *command)

@@ -44,3 +44,19 @@ def test_other_values_carry_their_unit(written, expected):
 )  # fmt: skip
 def test_a_field_tells_the_unit_of_its_value(field, value, expected):
     assert units.by_name(field, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (-3, "0 s"),
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (725, "12 min"),
+        (3 * 3600 + 300, "3 h"),
+        (86400, "1 day"),
+        (2e6, "23 days"),
+    ],
+)
+def test_an_age_is_told_by_its_largest_unit(seconds, expected):
+    assert units.age(seconds) == expected

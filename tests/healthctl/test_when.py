@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthctl.errors import UsageError
-from healthctl.when import Moment, iso, local, ordered, parse, when
+from healthctl.when import Moment, duration, iso, local, ordered, parse, when
 
 NOW = 1_795_323_600.0
 """2026-11-22 05:00:00 in UTC, 06:00 in Berlin."""
@@ -124,3 +124,17 @@ def test_the_end_is_after_the_beginning(zone):
         ordered(Moment(f"@{NOW}"), Moment(f"@{NOW}"))
     with pytest.raises(UsageError, match="is not before now"):
         ordered(Moment(f"@{time.time() + 3600}"), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("5min", 300), ("1h30min", 5400), ("1d", 86400), ("0.5s", 0.5), ("1h 30m", 5400), ("0s", 0)],
+)
+def test_a_duration_is_written_like_a_time_ago(text, seconds):
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "-5s", "5y", "1e9s", "101w1y", "99999w", "9" * 400 + "d", "inf"])
+def test_what_is_no_duration_brings_examples(text):
+    with pytest.raises(click.BadParameter, match="is no duration; write 90s, 5min"):
+        duration(text)

@@ -448,3 +448,56 @@ def test_a_real_mount_appears_turns_read_only_even_by_an_error_and_is_gone_after
     assert 8 * 2**20 < total < 16 * 2**20
     assert 0.0 < percent < 10.0
     assert steps.popleft() is None
+
+
+FSTAB = """
+# <file system> <mount point> <type> <options> <dump> <pass>
+UUID=1 / ext4 errors=remount-ro 0 1
+UUID=2 /srv/a\\040b ext4 defaults 0 2
+/dev/sdb1 /backup/ xfs rw,noatime 0 0
+/dev/sdc1 /usb vfat noauto 0 0
+/dev/sdd1 /maybe ext4 defaults,nofail 0 0
+server:/x /later nfs x-systemd.automount 0 0
+tmpfs /tmp tmpfs defaults 0 0
+UUID=3 none swap sw 0 0
+/swapfile /swap swap sw 0 0
+/dev/sdf1 /old ext4 comment=systemd.automount 0 0
+/dev/sdg1 /never ignore defaults 0 0
+/dev/sdh1 //srv/twice ext4 defaults 0 2
+broken
+/dev/sde1 relative ext4 defaults
+"""
+
+
+def test_what_fstab_wants_and_is_not_mounted_is_a_problem_with_a_remedy_until_it_is(tmp_path):
+    tree = table(tmp_path, ROOT)
+    os.makedirs(tmp_path / "etc")
+    (tmp_path / "etc/fstab").write_text(FSTAB)
+    collector = FilesystemCollector(tree, lambda _: SimpleNamespace(**FULL))
+    found = {point: attempt(probe) for point, probe in collector.probes(NOW).items()}
+    assert found.keys() == {"/", "/srv/a b", "/backup", "/srv/twice"}
+    missing = found["/backup"]
+    assert (missing.problem, str(missing)) == (protocol.UNMOUNTED, "it is in /etc/fstab, and not mounted")
+    assert missing.remedy == "mount it (mount /backup)"
+    table(tmp_path, ROOT + "29 28 8:17 / /backup rw - xfs /dev/sdb1 rw\n")
+    collector = FilesystemCollector(tree, lambda _: SimpleNamespace(**FULL))
+    found = {point: attempt(probe) for point, probe in collector.probes(NOW).items()}
+    assert isinstance(found["/backup"], Filesystem)
+    (tmp_path / "etc/fstab").unlink()
+    assert collector.probes(NOW).keys() == {"/", "/backup"}
+
+
+def test_what_is_mounted_where_a_link_leads_to_is_not_missing(tmp_path):
+    tree = table(tmp_path, ROOT + "29 28 8:17 / /mnt/x rw - xfs /dev/sdb1 rw\n")
+    os.makedirs(tmp_path / "mnt/x")
+    os.symlink("mnt", tmp_path / "media")
+    os.makedirs(tmp_path / "etc")
+    (tmp_path / "etc/fstab").write_text("/dev/sdb1 /media/x xfs defaults 0 2\n")
+    collector = FilesystemCollector(tree, lambda _: SimpleNamespace(**FULL))
+    found = {point: probe() for point, probe in collector.probes(NOW).items()}
+    assert {point for point, reading in found.items() if reading} == {"/", "/mnt/x"}
+
+
+@given(st.binary())
+def test_whatever_fstab_holds_gives_mount_points_or_nothing(content):
+    assert all(path.startswith("/") for path in _mounts.expected(content))

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from healthd import protocol
 from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.observe._files import Roots, roots
-from healthd.observe.memory import Memory, MemoryCollector, paged, parse
+from healthd.observe.memory import Memory, MemoryCollector, oom_kills, paged, parse
 
 FIRST = Instant(1767254500.0, 100.0, 0.0)
 SECOND = Instant(1767254505.0, 105.0, 0.0)
@@ -50,6 +51,7 @@ def test_the_laptop_has_the_figures_of_its_meminfo(machine: Callable[[str], Root
         swap_percent=12.5,  # 1048576 / 8388604 = 0.125000
         swap_in_bytes=None,
         swap_out_bytes=None,
+        oom_kills=0,
         swap_in_bytes_per_second=None,
         swap_out_bytes_per_second=None,
     )
@@ -163,3 +165,24 @@ def test_no_bytes_give_a_figure_below_zero(content: bytes) -> None:
 def test_no_bytes_give_pages_below_zero(content: bytes) -> None:
     pages = paged(content)
     assert pages is None or min(pages) >= 0
+
+
+def test_processes_that_the_kernel_killed_for_want_of_memory_are_counted(laptop: Roots) -> None:
+    collector = MemoryCollector(laptop)
+    before = collector.collect(FIRST)[""].oom_kills
+    change(laptop, "vmstat", f"oom_kill {before}\n", "oom_kill 7\n")
+    assert (before, collector.collect(SECOND)[""].oom_kills) == (0, 7)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\noom_kill", b"\noom_kill 1", b"\noom_kill -1\n", b"\noom_kill x\n", b"\xff"]
+)
+def test_kills_that_are_not_as_the_kernel_writes_them_are_unknown(content: bytes) -> None:
+    assert oom_kills(content) is None
+
+
+def test_without_swap_a_kernel_without_vmstat_costs_only_the_kills(laptop: Roots) -> None:
+    change(laptop, "meminfo", "SwapTotal:", "Other:")
+    os.unlink(laptop.proc.path("vmstat"))
+    reading = MemoryCollector(laptop).collect(FIRST)[""]
+    assert (reading.oom_kills, reading.percent) == (None, 55.0)

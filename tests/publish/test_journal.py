@@ -134,11 +134,12 @@ def journal(receiver):
 
 
 STARTED = {"version": "0.1.0", "interval": 5.0}
+NOTED = {"condition": "filesystem_space", "instance": "/", "who": "ann", "until": None}
 SENTENCES = [
     (protocol.RUNTIME_STARTED, STARTED, "INFO", "healthd 0.1.0 observes this machine every 5 s"),
     (protocol.RUNTIME_STOPPED, {}, "INFO", "healthd ends"),
     (protocol.COLLECTOR_RECOVERED, {"family": "sensor", "instance": ""}, "INFO", "sensor is available again"),
-    ("health.acknowledged", {"condition": "throttled"}, "INFO", "throttled was acknowledged"),
+    (protocol.HEALTH_ACKNOWLEDGED, NOTED, "INFO", "filesystem_space@/ was acknowledged by ann"),
     ("config.loaded", {}, "INFO", "the configuration was loaded"),
 ]
 

@@ -19,8 +19,10 @@ from record_child import FAMILIES, START, Machine, no_summary
 
 from healthd import observe, protocol, recording
 from healthd.clock import Instant
+from healthd.description import opening
 from healthd.errors import RecordingTaken
-from healthd.events import decode, encode, opening
+from healthd.events import decode, encode
+from healthd.health.judge import Judge
 from healthd.model import Account, Cycle, Event, Family, Kind, Snapshot
 from healthd.observe import Runner
 from healthd.pipeline import Pipeline
@@ -205,7 +207,7 @@ async def test_a_replay_of_every_family_knows_what_was_known(tmp_path):
 
     machine = Living("server-64", str(tmp_path / "machine"))
     runner = Runner(collectors, machine.roots, 5.0, Script())
-    pipeline = Pipeline(runner, Store(), History(), [recorder, Shelf()])
+    pipeline = Pipeline(runner, Store(), Judge(()), History(), [recorder, Shelf()])
     for _ in range(10):
         await pipeline.cycle()
         machine.live()
@@ -239,7 +241,12 @@ async def test_samples_wait_in_memory_until_the_batch_is_due(tmp_path):
 
 @asynchronous
 async def test_what_is_urgent_is_on_disk_at_once_behind_all_before_it(tmp_path):
-    for name in (protocol.RUNTIME_GAP, protocol.RUNTIME_STOPPED, protocol.HEALTH_TRANSITION):
+    for name in (
+        protocol.RUNTIME_GAP,
+        protocol.RUNTIME_STOPPED,
+        protocol.HEALTH_TRANSITION,
+        protocol.HEALTH_ACKNOWLEDGED,
+    ):
         made = Recording(tmp_path / name)
         for _ in range(5):
             await made.write()

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from record_child import START, Machine, no_summary
 
 from healthd import recording
+from healthd.description import opening
 from healthd.errors import RecordingTaken
-from healthd.events import encode, opening
+from healthd.events import encode
 from healthd.publish import _stock
 from healthd.publish._segment import OpenSegment
 from healthd.publish._stock import AT_ONCE, Stock, compress, leftovers, repair, settle

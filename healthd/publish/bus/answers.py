@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from healthd import protocol
 from healthd.dbus import FAILED, INVALID_ARGS, Variant
+from healthd.description import describe
 from healthd.errors import CallError, HealthdError
-from healthd.events import describe
+from healthd.events import to_json
 from healthd.metric import camel
-from healthd.model import SINGLE, Account, Archive, Family, Kind, Metric, Snapshot
+from healthd.model import SINGLE, Account, Archive, Explaining, Family, Kind, Metric, Snapshot
 from healthd.publish.bus.values import UNKNOWN, variant, wire
 
 MAX_METRICS = 1024
@@ -39,16 +40,25 @@ class Answers:
     """
 
     def __init__(
-        self, families: Iterable[Family], archive: Archive, accounts: Callable[[], Mapping[str, Account]]
+        self,
+        families: Iterable[Family],
+        archive: Archive,
+        accounts: Callable[[], Mapping[str, Account]],
+        judging: Explaining,
     ) -> None:
         self._families = {family.name: family for family in families}
         self._archive = archive
         self._accounts = accounts
+        self._judging = judging
         self.by_name: Mapping[str, Callable[[Snapshot, float, list[Any]], Any]] = {
             "Describe": lambda snapshot, *_: describe(snapshot),
             "ListMetrics": lambda snapshot, *_: self._metrics(snapshot),
             "ListCollectors": lambda snapshot, *_: self._collectors(snapshot),
             "ListPublishers": lambda *_: {name: _publisher(account) for name, account in self._accounts().items()},
+            "ListConditions": lambda *_: {
+                wire("s", name): _condition(told) for name, told in self._judging.listed().items()
+            },
+            "Explain": lambda _, __, body: self._explain(*body),
             "Read": lambda snapshot, _, body: self._read(snapshot, *body),
             "GetHistory": lambda _, now, body: self._history(now, *body),
             "GetEvents": lambda _, now, body: self._events(now, *body),
@@ -123,6 +133,12 @@ class Answers:
         self._series(address)
         return partial(self._points, address, *_range(since, until, now), _most(most))
 
+    def _explain(self, name: str) -> str:
+        try:
+            return to_json(self._judging.explain(name))
+        except KeyError:
+            raise CallError(protocol.UNKNOWN_CONDITION, f"there is no condition {name!r}") from None
+
     def _series(self, address: str) -> None:
         """Make sure that it is a gauge of one instance, whether that is there now, or was."""
         name, at, instance = address.partition("@")
@@ -154,6 +170,19 @@ def _limits(metric: Metric) -> dict[str, float]:
     """Return what a value is never below or above, as far as there is such a limit."""
     limits = {"minimum": metric.minimum, "maximum": metric.maximum}
     return {name: limit for name, limit in limits.items() if math.isfinite(limit)} if metric.type is not str else {}
+
+
+def _condition(told: Mapping[str, Any]) -> dict[str, Any]:
+    since = round(told["since"] * 1e6) if told["since"] else None
+    texts = ("rule", "instance", "severity", "summary", "metric", "unit", "next", "inhibited_by", "acknowledged_by")
+    return {
+        **{name: Variant("s", wire("s", told[name])) for name in texts},
+        "since_usec": Variant("t", wire("t", since)),
+        "value": Variant("d", wire("d", told["value"])),
+        "threshold": Variant("d", wire("d", told["threshold"])),
+        "headroom": Variant("d", wire("d", told["headroom"])),
+        "pending": Variant("b", told["pending"]),
+    }
 
 
 def _publisher(account: Account) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from healthd.metric import Metric, Table, camel
-from healthd.model import Status
+from healthd.model import Condition, Status
 
 DOCTYPE = (
     '<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"\n'
@@ -127,5 +127,5 @@ def node(interfaces: Iterable[Interface], children: Iterable[str] = ()) -> str:
 
 def documents(tables: Iterable[type[Table]], manager: Interface) -> dict[str, str]:
     """Return the XML files to ship, by name."""
-    interfaces = [manager, of_table(Status), *map(of_table, tables)]
+    interfaces = [manager, of_table(Status), of_table(Condition), *map(of_table, tables)]
     return {f"{interface.name}.xml": node([interface]) for interface in interfaces}

@@ -13,21 +13,32 @@ class Manager(Table):
 
     version: str = state("Version of healthd.")
     api_level: int = state("Level of this API; within one level, members are only added.", signature="u")
+    health: str = state(
+        "How the machine is: ok, warning or critical, as the worst condition that counts; unknown while nothing is "
+        "known of something that is judged, and nothing is worse. A notice never counts, nor what was acknowledged."
+    )
+    health_since_usec: int | None = state("Since when it is so, µs since 1970 UTC.", Unit.USEC)
+    reasons: tuple[str, ...] = state("The conditions that make it so, the worst first: rule, or rule@instance.")
     features: tuple[str, ...] = state("Optional parts of this API that are offered here, beyond the readings.")
     sample_interval_usec: int = state("Time from one sample to the next, µs.", Unit.USEC)
 
 
 def root(snapshot: Snapshot) -> tuple[Manager]:
     """Return the tables of the root; the same object while nothing of them changes."""
-    return _root(round(snapshot.interval * 1_000_000))
+    health = snapshot.health
+    since = round(health.since * 1_000_000) if health.since else None
+    return _root(round(snapshot.interval * 1_000_000), health.severity, since, health.reasons)
 
 
 @lru_cache(maxsize=4)
-def _root(sample_interval_usec: int) -> tuple[Manager]:
+def _root(sample_interval_usec: int, severity: str, since_usec: int | None, reasons: tuple[str, ...]) -> tuple[Manager]:
     return (
         Manager(
             version=protocol.VERSION,
             api_level=protocol.API_LEVEL,
+            health=severity,
+            health_since_usec=since_usec,
+            reasons=reasons,
             features=(),
             sample_interval_usec=sample_interval_usec,
         ),
@@ -96,6 +107,28 @@ METHODS = (
         gives=(Argument("events", "as"),),
     ),
     Method(
+        "ListConditions",
+        "Every condition by its name (rule, or rule@instance), those that are ok too: rule, instance, severity, "
+        "since_usec, summary, metric, unit, value, threshold and next (the severity that it has, or would have beyond "
+        "the threshold), headroom (how far the value is from the threshold, below zero beyond it), pending (whether "
+        "that is only a matter of time now), inhibited_by, acknowledged_by.",
+        gives=(Argument("conditions", "a{sa{sv}}"),),
+    ),
+    Method(
+        "Explain",
+        "One condition as a JSON object: what ListConditions tells, its rule with thresholds, reasons and remedy, and "
+        "the samples that decided. Fails with Error.UnknownCondition where there is none of that name.",
+        takes=(Argument("condition", "s"),),
+        gives=(Argument("json", "s"),),
+    ),
+    Method(
+        "Acknowledge",
+        "Take note of a condition, given by the path of its object: it does not count for Health until it is over, "
+        "becomes worse, or the time in the option until_usec (t, µs since 1970 UTC) has come. Only root, and the user "
+        "that healthd runs as, may. Fails with Error.UnknownCondition where there is no such object.",
+        takes=(Argument("condition", "o"), Argument("options", "a{sv}")),
+    ),
+    Method(
         "ListPublishers",
         "Every way by which what is known gets outside, by its name (bus, console, …): available (whether it works "
         "now), problem, reason and remedy where it does not, and lost: how many of its own pieces (signalled cycles, "
@@ -105,6 +138,18 @@ METHODS = (
 )
 
 SIGNALS = (
+    Signal(
+        "Transition",
+        "A condition came, became better or worse, or is over (to is ok): its name (rule, or rule@instance), its "
+        "severity before and now, and as details instance, summary, metric, value, threshold and remedy. Told after "
+        "the changes of properties that come with it.",
+        gives=(
+            Argument("condition", "s"),
+            Argument("from", "s"),
+            Argument("to", "s"),
+            Argument("details", "a{sv}"),
+        ),
+    ),
     Signal(
         "Event",
         "Something happened that is no sample: an instance came or went, a collector failed or recovered, healthd "

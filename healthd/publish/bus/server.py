@@ -1,6 +1,8 @@
 """The server: answers calls from the published tree, and signals what changes in it."""
 
 import logging
+import math
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,15 +10,29 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from healthd import protocol
-from healthd.dbus import FAILED, INVALID_ARGS, Call, Connection, Reply
+from healthd.dbus import ACCESS_DENIED, FAILED, INVALID_ARGS, Call, Connection, Reply
 from healthd.errors import CallError
 from healthd.events import encode
-from healthd.model import Account, Archive, Cycle, Event, Family, Problem, Reading, Snapshot, Status, Table
+from healthd.model import (
+    Account,
+    Archive,
+    Condition,
+    Cycle,
+    Event,
+    Explaining,
+    Family,
+    Problem,
+    Reading,
+    Snapshot,
+    Status,
+    Table,
+)
 from healthd.publish.bus import manager, standard
 from healthd.publish.bus.answers import Answers, Later
 from healthd.publish.bus.interface import Interface, Method, node, of_table
+from healthd.publish.bus.transitions import Transition, body, user_name, with_transitions
 from healthd.publish.bus.tree import Added, Changed, Removed, Tree, difference, tree
-from healthd.publish.bus.values import properties, variant
+from healthd.publish.bus.values import UNKNOWN, properties, variant
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +41,16 @@ BACKLOG = 256 * 1024
 KEPT = 1000
 """How many events are kept meanwhile."""
 
+Acknowledge = Callable[[str, str, str, float], None]
+"""Takes rule, instance, who, and until when (seconds since 1970 UTC); raises KeyError where there is no condition."""
+
 _ERROR = "org.freedesktop.DBus.Error."
-_SHARED = {"Describe", "GetManagedObjects", "ListCollectors", "ListMetrics"}
+_SHARED = {"Describe", "GetManagedObjects", "ListCollectors", "ListConditions", "ListMetrics"}
 _MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _EVERYWHERE = (standard.PEER, standard.INTROSPECTABLE, standard.PROPERTIES)
+
+
+News = Added | Changed | Removed | Transition | Event
 
 
 class BusServer:
@@ -37,9 +59,15 @@ class BusServer:
     name: ClassVar[str] = "bus"
 
     def __init__(
-        self, families: Sequence[Family], archive: Archive, accounts: Callable[[], Mapping[str, Account]]
+        self,
+        families: Sequence[Family],
+        archive: Archive,
+        accounts: Callable[[], Mapping[str, Account]],
+        judging: Explaining,
+        acknowledge: Acknowledge | None,
     ) -> None:
-        self._answers = Answers(families, archive, accounts)
+        self._answers = Answers(families, archive, accounts, judging)
+        self._acknowledge = acknowledge
         self._samples = {family.event for family in families}
         self._connection: Connection | None = None
         self._published: Snapshot | None = None
@@ -88,7 +116,7 @@ class BusServer:
             self._advance(cycle)
             events = [*self._kept, *events]
             self._kept.clear()
-            self._send(connection, chain(difference(before, self._tree), events))
+            self._send(connection, chain(difference(before, self._tree), with_transitions(events)))
 
     def _skip(self, cycle: Cycle, events: list[Event]) -> None:
         if not self._behind:
@@ -112,7 +140,7 @@ class BusServer:
             self._tree = tree(cycle.snapshot)
             self._replies.clear()
 
-    def _send(self, connection: Connection, news: Iterable[Added | Changed | Removed | Event]) -> None:
+    def _send(self, connection: Connection, news: Iterable[News]) -> None:
         faults = []
         for each in news:
             try:
@@ -122,13 +150,15 @@ class BusServer:
         if faults:
             raise faults[0]
 
-    def _signal(self, new: Added | Changed | Removed | Event) -> tuple[str, str, str, str, list[Any]]:
+    def _signal(self, new: News) -> tuple[str, str, str, str, list[Any]]:
         """Return path, interface, member, signature and body of the signal that tells of it."""
         above = protocol.ROOT, standard.OBJECT_MANAGER.name
         if isinstance(new, Changed):
             values = {name: variant(metric, getattr(new.table, metric.name)) for name, metric in new.names.items()}
             changed = [new.table.interface, values, []]
             return new.path, standard.PROPERTIES.name, "PropertiesChanged", "sa{sv}as", changed
+        if isinstance(new, Transition):
+            return protocol.ROOT, protocol.MANAGER, "Transition", "sssa{sv}", body(new.event.data)
         if isinstance(new, Event):
             told = [new.name, round(new.instant.time * 1_000_000), encode(new)]
             return protocol.ROOT, protocol.MANAGER, "Event", "sts", told
@@ -161,8 +191,36 @@ class BusServer:
             answer = self._standard(method.name, call)
             return Reply(signature, (answer,)) if signature else Reply()
         assert self._published
+        if method.name == "Acknowledge":
+            return self._noted(call)
         answer = self._answers.by_name[method.name](self._published, self._now, call.body)
         return _later(signature, answer) if callable(answer) else Reply(signature, (answer,))
+
+    async def _noted(self, call: Call) -> Reply:
+        """Take note of a condition for the caller, who must be root or the user of healthd."""
+        path, options = call.body
+        tables = self._tree.get(path, ())
+        condition = tables[0] if tables else None
+        if not isinstance(condition, Condition):
+            raise CallError(protocol.UNKNOWN_CONDITION, f"there is no condition {path}")
+        unknown = ", ".join(sorted(set(options) - {"until_usec"}))
+        until = options.get("until_usec")
+        if unknown or (until is not None and until.signature != "t"):
+            raise CallError(INVALID_ARGS, f"the options are until_usec (t), not {unknown or until.signature}")
+        end = math.inf if until is None or until.value == UNKNOWN["t"] else until.value / 1e6
+        if end <= self._now:
+            raise CallError(INVALID_ARGS, "until_usec is over")
+        if self._acknowledge is None:
+            raise CallError(protocol.NOT_AVAILABLE, "what is replayed was, and can't be acknowledged")
+        assert self._connection
+        (user,) = await self._connection.call_driver("GetConnectionUnixUser", "s", call.sender)
+        if user not in (0, os.geteuid()):
+            raise CallError(ACCESS_DENIED, "only root may acknowledge conditions")
+        try:
+            self._acknowledge(condition.rule, condition.instance, user_name(user), end)
+        except KeyError:
+            raise CallError(protocol.UNKNOWN_CONDITION, f"there is no condition {path} any more") from None
+        return Reply()
 
     def _offered(self, path: str) -> Iterator[Interface]:
         """Yield the interfaces that a path has, even one that only leads to objects."""

@@ -21,6 +21,11 @@ def object_path(family: str, instance: str) -> str:
     return f"{protocol.ROOT}/{family}/{_escape(instance)}"
 
 
+def condition_path(rule: str, instance: str) -> str:
+    """Return the path of a condition's object."""
+    return object_path(f"condition/{rule}", instance)
+
+
 def _escape(label: str) -> str:
     """Escape what an object path can't hold, and a leading digit (sd_bus_path_encode(3))."""
     escaped = ""
@@ -37,6 +42,8 @@ def tree(snapshot: Snapshot) -> Tree:
     for family, entries in snapshot.entries.items():
         for instance, entry in entries.items():
             objects[object_path(family, instance)] = entry
+    for condition in snapshot.health.conditions.values():
+        objects[condition_path(condition.rule, condition.instance)] = (condition,)
     return objects
 
 

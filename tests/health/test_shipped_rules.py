@@ -1,0 +1,351 @@
+"""Each rule that healthd has: just beyond its threshold it comes, once and in time; just below it does not."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from scripted import Machine
+from shipped import GIB, MIB, RULES, TABLES, machine
+
+from healthd.model import SINGLE, Reading
+from healthd.observe.cpu import Cpu
+from healthd.observe.filesystem import Filesystem
+from healthd.observe.host import Host
+from healthd.observe.load import Load
+from healthd.observe.memory import Memory
+from healthd.observe.network import Network
+from healthd.observe.pressure import Pressure
+from healthd.observe.sensor import Sensor
+
+BY_NAME = {rule.name: rule for rule in RULES}
+Fields = dict[str, Any]
+
+
+class Case(NamedTuple):
+    """One level of a rule: values that hold, and some that do not."""
+
+    rule: str
+    severity: str
+    reading: type[Reading]
+    beyond: Fields
+    below: list[Fields]
+    always: Fields
+    instance: str = SINGLE
+    host: str | None = None
+
+
+def pressure(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
+    calm = {f"{what}_avg{time}": 0.0 for what in ("cpu_some", "memory_full", "io_full") for time in (10, 60)}
+    return Case(rule, severity, Pressure, beyond, list(below), calm)
+
+
+def memory(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
+    calm = {"percent": 40.0, "available_bytes": 4 * GIB, "swap_total_bytes": GIB, "swap_percent": 5.0}
+    calm |= {"swap_out_bytes_per_second": 0.0}
+    return Case(rule, severity, Memory, beyond, list(below), calm)
+
+
+def space(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
+    calm = {"read_only": False, "percent": 50.0, "available_bytes": 50 * GIB, "inodes_percent": 5.0}
+    return Case(rule, severity, Filesystem, beyond, list(below), calm, "/srv")
+
+
+def sensor(severity: str, celsius: float, critical: float | None, driver: str = "coretemp", model: str = "PC") -> Case:
+    rule = "pi_temperature" if model.startswith("Rasp") else "cpu_temperature"
+    always = {"driver": driver, "critical_celsius": critical}
+    return Case(rule, severity, Sensor, {"celsius": celsius}, [{"celsius": celsius - 0.1}], always, "chip", model)
+
+
+def network(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
+    calm = {"kind": "physical", "carrier": True, "rx_packets_per_second": 500.0, "tx_packets_per_second": 500.0}
+    calm |= {"rx_errors_per_second": 0.0, "tx_errors_per_second": 0.0}
+    return Case(rule, severity, Network, beyond, list(below), calm, "eth0")
+
+
+PAGING = {"swap_out_bytes_per_second": 1.0}
+CASES = [
+    pressure("cpu_pressure", "warning", {"cpu_some_avg60": 60.1}, {"cpu_some_avg60": 60.0}),
+    pressure("cpu_pressure", "critical", {"cpu_some_avg60": 90.1}, {"cpu_some_avg60": 90.0}),
+    pressure("memory_pressure", "warning", {"memory_full_avg60": 5.1}, {"memory_full_avg60": 5.0}),
+    pressure("memory_pressure", "critical", {"memory_full_avg10": 30.1}, {"memory_full_avg10": 30.0}),
+    pressure("io_pressure", "warning", {"io_full_avg60": 40.1}, {"io_full_avg60": 40.0}),
+    pressure("io_pressure", "critical", {"io_full_avg60": 80.1}, {"io_full_avg60": 80.0}),
+    Case("load", "warning", Load, {"load5": 8.01}, [{"load5": 8.0}], {}),
+    Case("load", "critical", Load, {"load5": 16.01}, [{"load5": 16.0}], {}),
+    Case("cpu_steal", "warning", Cpu, {"steal": 10.1}, [{"steal": 10.0}], {}),
+    memory("memory_available", "warning", {"percent": 90.1}, {"percent": 90.0}),
+    memory("memory_available", "warning", {"available_bytes": 64 * MIB - 1}, {"available_bytes": 64 * MIB}),
+    memory("memory_available", "critical", {"percent": 96.1}, {"percent": 96.0}),
+    memory("memory_available", "critical", {"available_bytes": 32 * MIB - 1}, {"available_bytes": 32 * MIB}),
+    memory("swap", "warning", {"swap_percent": 80.1, **PAGING}, {"swap_percent": 80.0, **PAGING}),
+    memory("swap", "warning", {"swap_percent": 95.0, **PAGING}, {"swap_percent": 99.0}),
+    memory("swap", "critical", {"swap_percent": 95.1, **PAGING}, {"swap_percent": 95.0, **PAGING}),
+    sensor("warning", 85.0, 100.0),
+    sensor("critical", 95.0, 100.0),
+    sensor("warning", 65.0, 80.0, "k10temp"),
+    sensor("warning", 85.0, None),
+    sensor("critical", 95.0, 120.0),
+    sensor("warning", 75.0, 110.0, "cpu_thermal", "Raspberry Pi 4 Model B"),
+    sensor("critical", 82.0, 110.0, "cpu_thermal", "Raspberry Pi 4 Model B"),
+    space(
+        "filesystem_space", "warning", {"percent": 90.0, "available_bytes": 20 * GIB - 1},
+        {"percent": 89.9, "available_bytes": GIB}, {"percent": 95.0, "available_bytes": 20 * GIB},
+    ),
+    space(
+        "filesystem_space", "critical", {"percent": 97.0, "available_bytes": 2 * GIB - 1},
+        {"percent": 96.9, "available_bytes": GIB}, {"percent": 99.0, "available_bytes": 2 * GIB},
+    ),
+    space("filesystem_inodes", "warning", {"inodes_percent": 90.0}, {"inodes_percent": 89.9}),
+    space("filesystem_inodes", "critical", {"inodes_percent": 97.0}, {"inodes_percent": 96.9}),
+    space("filesystem_read_only", "critical", {"read_only": True}, {"read_only": False}),
+    network("network_errors", "warning", {"rx_errors_per_second": 10.1}, {"rx_errors_per_second": 10.0}),
+    network("link_lost", "warning", {"carrier": False}, {"carrier": True}, {"carrier": None}),
+]  # fmt: skip
+
+
+def begun(case: Case) -> Machine:
+    """Return a machine on which all is well, looked at once."""
+    made = machine()
+    if case.host:
+        made.set(Host, model=case.host)
+    if case.rule == "load":
+        made.set(Cpu, online=4)
+    made.set(case.reading, case.instance, **case.always)
+    made.look()
+    return made
+
+
+def come(made: Machine, case: Case) -> list[float]:
+    """Return when the level came."""
+    name = f"{case.rule}@{case.instance}" if case.instance else case.rule
+    return [time for time, condition, _, after in made.told if (condition, after) == (name, case.severity)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}-{case.severity}")
+def test_beyond_its_threshold_it_comes_once_and_in_time(case):
+    made = begun(case)
+    level = next(level for level in BY_NAME[case.rule].levels if level.severity == case.severity)
+    made.set(case.reading, case.instance, **case.beyond)
+    made.pass_(level.hold + 1200.0)
+    (time,) = come(made, case)
+    assert level.hold <= time - made.interval <= level.hold + made.interval
+    assert not [told for told in made.told if told[3] == "unknown"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}-{case.severity}")
+def test_below_its_threshold_it_does_not_come(case):
+    for below in case.below:
+        made = begun(case)
+        made.set(case.reading, case.instance, **below)
+        made.pass_(3600.0)
+        assert come(made, case) == []
+        assert not [told for told in made.told if told[3] == "unknown"]
+
+
+# What looks at more than the present value
+
+
+def busy(percent: float) -> Machine:
+    made = machine().set(Cpu, user=percent - 10.0, system=8.0, irq=1.0, softirq=1.0, nice=5.0, iowait=4.0)
+    made.look()
+    made.pass_(3600)
+    return made
+
+
+def test_cpu_busy_comes_when_most_of_ten_minutes_were_seen():
+    (told,) = busy(90.1).told
+    assert told[1:] == ("cpu_busy", "ok", "warning")
+    assert 480.0 <= told[0] <= 515.0
+    assert busy(90.0).told == []
+
+
+def test_a_short_peak_is_no_busy_cpu():
+    made = machine().set(Cpu, user=10.0, system=0.0, irq=0.0, softirq=0.0)
+    made.look()
+    made.pass_(1200)
+    made.set(Cpu, user=100.0).pass_(500)
+    made.set(Cpu, user=10.0).pass_(1200)
+    assert made.told == []
+
+
+def killed(*times: float) -> Machine:
+    """Return a machine on which processes were killed at these times."""
+    made = machine().set(Memory, percent=10.0, available_bytes=4 * GIB, oom_kills=7)
+    made.look()
+    for number in range(1, 1000):
+        made.set(Memory, oom_kills=7 + sum(time <= number * 5.0 for time in times)).pass_(5)
+    return made
+
+
+def test_one_process_that_was_killed_is_seen_for_half_an_hour():
+    assert killed(10.0).told == [(10.0, "oom_kill", "ok", "warning"), (1810.0, "oom_kill", "warning", "ok")]
+    assert killed().told == []
+
+
+def test_three_within_half_an_hour_are_critical_and_two_are_not():
+    assert [told[3] for told in killed(10.0, 500.0).told] == ["warning", "ok"]
+    assert killed(10.0, 500.0, 1000.0).told[1] == (1000.0, "oom_kill", "warning", "critical")
+
+
+def filling(hours: float, percent: float, watched: float) -> Machine:
+    """Return a machine of which one file system would be full after so many hours, after it was watched for some."""
+    made = machine(interval=30.0)
+    whole = 500 * GIB
+    for look in range(int(watched * 120) + 1):
+        free = int(whole * (1 - look / 120 / hours))
+        made.set(Filesystem, "/srv", read_only=False, percent=percent, available_bytes=free)
+        made.pass_(30)
+    return made
+
+
+def test_a_file_system_that_will_be_full_within_a_day_is_told_of():
+    (told,) = filling(28.0, 70.0, 8.0).told
+    assert told[1:] == ("filesystem_filling@/srv", "ok", "warning")
+    assert 4.8 * 3600 + 1800 <= told[0] <= 5.1 * 3600 + 1800
+
+
+def test_a_file_system_that_will_be_full_within_four_hours_is_critical():
+    assert [told[1:] for told in filling(8.9, 70.0, 5.7).told] == [("filesystem_filling@/srv", "ok", "critical")]
+
+
+@pytest.mark.parametrize(("hours", "percent"), [(40.0, 70.0), (28.0, 69.9), (-50.0, 80.0)])
+def test_a_file_system_that_fills_slowly_or_is_empty_enough_is_not(hours, percent):
+    assert filling(hours, percent, 8.0).told == []
+
+
+def test_an_hour_of_backups_each_night_fills_nothing():
+    made = machine(interval=30.0)
+    for look in range(24 * 120):
+        hour = look / 120
+        within = min(max(hour % 24 - 3.0, 0.0), 1.0)
+        made.set(Filesystem, "/srv", read_only=False, percent=80.0, available_bytes=int((100 - 30 * within) * GIB))
+        made.pass_(30)
+    assert made.told == []
+
+
+def flapping(changes: int) -> Machine:
+    """Return a machine of which the link was lost or found again so often within five minutes."""
+    made = machine().set(Network, "eth0", kind="physical", carrier=True)
+    made.look()
+    for change in range(changes):
+        made.set(Network, "eth0", carrier=bool(change % 2)).pass_(15)
+    made.set(Network, "eth0", carrier=True).pass_(3600)
+    return made
+
+
+def test_six_changes_of_a_link_within_ten_minutes_are_flapping_and_five_are_not():
+    assert flapping(4).told == []
+    first, last = flapping(6).told
+    assert first == (80.0, "link_flapping@eth0", "ok", "warning")
+    assert last[1:] == ("link_flapping@eth0", "warning", "ok")
+    assert 600.0 <= last[0] <= 700.0
+
+
+def mount(problem: str, seconds: float) -> Machine:
+    """Return a machine of which a mount had a problem for so long."""
+    made = machine(interval=5.0).set(Filesystem, "/mnt", read_only=False, percent=5.0, available_bytes=GIB)
+    made.look()
+    made.fail(Filesystem, "/mnt", problem=problem).pass_(seconds)
+    made.set(Filesystem, "/mnt", read_only=False, percent=5.0, available_bytes=GIB).pass_(600)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem", "hold"), [("mount_stale", "timeout", 30.0), ("mount_missing", "unmounted", 60.0)]
+)
+def test_a_mount_that_does_not_answer_or_is_missing_comes_alone(rule, problem, hold):
+    made = mount(problem, 1200.0)
+    assert made.told[0] == (hold + 5.0, f"{rule}@/mnt", "ok", "warning")
+    assert [told[1:] for told in made.told[1:]] == [(f"{rule}@/mnt", "warning", "ok")]
+    assert mount(problem, hold).told == []
+
+
+# Where a rule does not belong
+
+
+def test_load_is_judged_only_where_there_is_no_pressure():
+    made = machine().set(Cpu, online=4).set(Load, load5=40.0).set(Pressure, cpu_some_avg60=0.0)
+    made.look()
+    made.pass_(3600)
+    assert made.told == []
+
+
+def test_a_raspberry_pi_has_its_own_thresholds_alone_and_others_not_those():
+    made = machine().set(Host, model="Raspberry Pi 5").set(Sensor, "chip", driver="cpu_thermal", celsius=78.0)
+    made.look()
+    made.pass_(600)
+    assert made.health.reasons == ("pi_temperature@chip",)
+    made.set(Host, model="Rock 5").pass_(600)
+    assert made.health.reasons == ()
+
+
+def test_a_disk_that_is_hot_is_no_hot_processor():
+    made = machine().set(Host, model="PC").set(Sensor, "disk", driver="drivetemp", celsius=99.0)
+    made.look()
+    made.pass_(600)
+    assert made.told == []
+
+
+def test_without_swap_nothing_is_said_of_it():
+    made = machine().set(Memory, percent=5.0, available_bytes=GIB, swap_total_bytes=GIB, swap_percent=99.0)
+    made.set(Memory, swap_out_bytes_per_second=9e6)
+    made.look()
+    made.pass_(400)
+    assert made.health.reasons == ("swap",)
+    made.set(Memory, swap_total_bytes=0, swap_percent=None, swap_out_bytes_per_second=None).pass_(600)
+    assert made.health.severity == "ok"
+
+
+def test_an_interface_that_is_idle_loses_nothing():
+    made = machine().set(Network, "eth0", kind="physical", carrier=True, rx_errors_per_second=0.0)
+    made.set(Network, "eth0", tx_errors_per_second=0.0, rx_packets_per_second=0.0, tx_packets_per_second=0.0)
+    made.look()
+    made.pass_(3600)
+    assert made.told == []
+    assert made.severity("network_errors", "eth0") == "ok"
+
+
+def test_an_interface_that_is_switched_off_has_not_lost_its_link():
+    made = machine().set(Network, "eth0", kind="physical", carrier=True)
+    made.look()
+    made.set(Network, "eth0", carrier=None, operstate="down").pass_(3600)
+    assert made.told == []
+
+
+def test_what_was_read_only_from_the_start_is_meant_to_be():
+    made = machine().set(Filesystem, "/boot", read_only=True, percent=99.0, available_bytes=0)
+    made.look()
+    made.pass_(3600)
+    assert made.told == []
+
+
+@pytest.mark.parametrize("name", ["cpu_pressure", "memory_pressure", "io_pressure", "cpu_busy", "load"])
+def test_boot_is_a_busy_time_that_is_not_judged(name):
+    assert BY_NAME[name].grace == 180.0
+
+
+def test_every_level_of_every_rule_is_tried():
+    tried = {(case.rule, case.severity) for case in CASES}
+    tried |= {("cpu_busy", "warning"), ("oom_kill", "warning"), ("oom_kill", "critical"), ("link_flapping", "warning")}
+    tried |= {("filesystem_filling", "warning"), ("filesystem_filling", "critical")}
+    tried |= {("mount_stale", "warning"), ("mount_missing", "warning")}
+    assert tried == {(rule.name, level.severity) for rule in RULES for level in rule.levels}
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_rule_says_what_is_the_matter_why_and_what_to_do(name):
+    for key in ("summary", "why", "remedy"):
+        assert TABLES[name][key].endswith((".", ")"))
+        assert len(TABLES[name][key]) > 20
+
+
+def test_no_deadband_is_wider_than_a_quarter_of_what_lies_between_the_thresholds():
+    for rule in RULES:
+        pairs = [
+            (enter, clear) for level in rule.levels for enter in level.enter.bounds for clear in level.clear.bounds
+        ]
+        for enter, clear in pairs:
+            field = enter.field or rule.fields[0]
+            metric = rule.family.by_name.get(field.name.rpartition(".")[2])
+            if enter.about == clear.about and metric and metric.band and not (metric.band.relative or rule.operator):
+                apart = abs(enter.threshold - clear.threshold)
+                assert max(metric.band.absolute, metric.band.coarse) <= apart / 4, rule.name
