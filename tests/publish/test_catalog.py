@@ -74,7 +74,7 @@ def test_every_entry_of_the_journal_is_explained_and_nothing_else():
 def test_an_explanation_has_its_head_a_text_and_names_only_what_the_event_holds(name):
     head, _, text = entries()[MESSAGES[name].id].strip().partition("\n\n")
     keys = [line.partition(": ")[0] for line in head.splitlines()]
-    assert keys == ["Subject", "Defined-By", "Support"]
+    assert keys == ["Subject", "Defined-By"]
     assert "Defined-By: healthd" in head
     assert len(text) > 100
     assert all(len(line) <= 80 for line in [*head.splitlines(), *text.splitlines()])
