@@ -27,6 +27,7 @@ test-debian: .venv-debian/installed
 # What a make test shows a few times, a hundred times: half an hour.
 soak: .venv/development
 	HEALTHD_TEST_POWER_LOSSES=100 HEALTHD_TEST_KILLS=200 $(BIN)/python -m pytest -q --timeout 3600 tests/publish
+	HEALTHD_TEST_PROFILE=soak $(BIN)/python -m pytest -q --timeout 3600 tests/health tests/test_events.py
 
 lint: .venv/development
 	$(BIN)/ruff check .

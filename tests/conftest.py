@@ -3,11 +3,18 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 from private_bus import Bus, Healthd, private_bus
 
 from healthd.observe import Roots, roots
 
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
+
+
+# The same examples at each run, so that a change is judged by what it changes; `make soak` looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("soak", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HEALTHD_TEST_PROFILE", "repeatable"))
 
 
 def pytest_configure():

@@ -110,7 +110,7 @@ class States(NamedTuple):
             "severity": self.report.severity,
             "since": self.report.since,
             "forms": {rule.name: rule.form for rule in self.rules if self.states.get(rule.name)},
-            "states": [_data(state) for state in sorted(self.all(), key=_name_of) if not _is_plain(state)],
+            "states": [_data(state) for state in sorted(self.all(), key=_name_of)],
             "who": self.who,
         }
 
@@ -124,34 +124,21 @@ _DEFAULTS = State("", "")
 _LEFT_OUT = ("due", "acknowledged")
 
 
-def _is_plain(state: State) -> bool:
-    """Tell whether there is nothing to say of a state but that it is ok: with its next value it is there again."""
-    levels = len(state.on)
-    plain = State(
-        state.rule,
-        state.instance,
-        time=state.time,
-        on=(False,) * levels,
-        since=(None,) * levels,
-        value=state.value,
-        threshold=state.threshold,
-        field=state.field,
-        blind=(0.0,) * levels,
-        due=state.due,
-    )
-    return state == plain
-
-
 def _data(state: State) -> dict[str, Any]:
+    """Return the fields that say more than that it is ok: a machine with a thousand disks has thousands of states."""
+    plain = _DEFAULTS._replace(**_levels(len(state.on)))
     finite = {name: _finite(value) for name, value in state._asdict().items() if name not in _LEFT_OUT}
     fields = {
-        name: value
-        for name, value in finite.items()
-        if name in ("rule", "instance") or value != getattr(_DEFAULTS, name)
+        name: value for name, value in finite.items() if name in ("rule", "instance") or value != getattr(plain, name)
     }
     if state.acknowledged:
         fields["acknowledged"] = {name: _finite(value) for name, value in state.acknowledged._asdict().items()}
     return fields
+
+
+def _levels(number: int) -> dict[str, Any]:
+    """Return what a state says of its levels while none holds or would come."""
+    return {"on": (False,) * number, "since": (None,) * number, "blind": (0.0,) * number}
 
 
 def _finite(value: Any) -> Any:
@@ -199,7 +186,8 @@ def _state(content: Mapping[str, Any], rule: Rule) -> State:
     fields = {
         name: _tuples(value) for name, value in content.items() if name in State._fields and name not in _LEFT_OUT
     }
-    state = State(**fields, acknowledged=_acknowledgement(content.get("acknowledged")))
+    fields = {**_levels(len(rule.levels)), **fields, "acknowledged": _acknowledgement(content.get("acknowledged"))}
+    state = State(**fields)
     for times in (state.on, state.since, state.blind):
         if not isinstance(times, tuple) or len(times) != len(rule.levels):
             raise ValueError(f"{rule.name} has {len(rule.levels)} levels")
