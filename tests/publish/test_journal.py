@@ -477,6 +477,8 @@ def test_a_real_journald_that_is_stopped_and_goes_on(journald):
             return journal.account().problem is None
 
         eventually(well)
+        # Only when it has read what stood before that there is room for sure.
+        eventually(lambda: journald.entries(f"HEALTHD_LOST={lost}"))
         last = failed()
         publish(journal, last)
         eventually(lambda: journald.entries(f"HEALTHD_SEQ={last.seq}"))
