@@ -60,6 +60,9 @@ class SteppingClock:
 class Nothing:
     """An archive that is asked nothing."""
 
+    def movers(self, begun: float, until: float, *, lag: float, but: str) -> None:
+        """Return nothing."""
+
     async def history(self, address: str, since: float, until: float, most: int) -> list[Point]:  # noqa: ARG002
         """Return nothing."""
         return []

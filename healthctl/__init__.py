@@ -6,6 +6,8 @@
     client.py     the only door to the bus, with _client_*.py behind it
     poll.py       asking it for each new sample; stream.py: events as they happen; verdicts.py: verdicts as they change
     address.py    which metrics an address means; naming.py: which conditions a name means
+    program.py    what healthd itself says of a configuration; dropin.py: the file of it that is healthctl's own
+    completion.py how a shell learns what may come next; candidates.py: the names that may be meant
     when.py       times as people write them; series.py: points of history
     terminal.py   width, colour and encoding of the output
     views.py      where `watch` shows samples; screen.py: the whole terminal and its signals

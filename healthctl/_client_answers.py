@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from healthctl.errors import HealthctlError, NotAllowed, Unavailable, UnknownCondition, UnknownMetric
+from healthctl.errors import (
+    BadConfig,
+    HealthctlError,
+    NotAllowed,
+    Unavailable,
+    UnknownCondition,
+    UnknownMetric,
+    UsageError,
+)
 from healthd import protocol
 
 STANDARD = "org.freedesktop.DBus.Error."
@@ -18,8 +26,11 @@ ABSENT = (
 _MEANT = {
     protocol.UNKNOWN_METRIC: UnknownMetric,
     protocol.UNKNOWN_CONDITION: UnknownCondition,
+    protocol.UNKNOWN_COLLECTOR: UsageError,
     protocol.NOT_AVAILABLE: Unavailable,
 }
+# The answers of polkit and of healthd; the second where polkit would ask, and may not.
+_DENIED = (STANDARD + "AccessDenied", STANDARD + "InteractiveAuthorizationRequired")
 _UINT64_MAX = 2**64 - 1
 
 # What a healthd of before these were added does not offer.
@@ -29,6 +40,14 @@ _ADDED = {
     "ListConditions": "conditions",
     "Explain": "conditions",
     "Acknowledge": "conditions",
+    "Reload": "reload but by SIGHUP",
+    "SetCollectorEnabled": "switch for collectors",
+}
+"""What polkit knows these by."""
+_GUARDED = {
+    "Acknowledge": "acknowledge a condition",
+    "Reload": "have healthd reload",
+    "SetCollectorEnabled": "switch a collector",
 }
 
 
@@ -36,8 +55,11 @@ def refusal(bus: str, method: str, name: str, text: str) -> HealthctlError:
     """Return what an error reply to a method of healthd means for the user."""
     if method in _ADDED and name == STANDARD + "UnknownMethod":
         return Unavailable(f"this healthd has no {_ADDED[method]}; update it")
-    if method == "Acknowledge" and name == STANDARD + "AccessDenied":
-        return NotAllowed("only root may acknowledge a condition; run it as root")
+    if method in _GUARDED and name in _DENIED:
+        what = _GUARDED[method]
+        return NotAllowed(f"only root may {what}, and whom polkit allows {protocol.MANAGE}; try it with sudo")
+    if name == protocol.RELOAD_FAILED:
+        return BadConfig("healthd keeps the configuration that it has", *text.splitlines())
     return fault(bus, name, text)
 
 

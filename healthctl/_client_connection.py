@@ -19,13 +19,17 @@ _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 class Connection(DBusConnection):  # type: ignore[misc]  # jeepney carries no types
     """A connection on which no answer is awaited for ever, the one to Hello included."""
 
+    def __init__(self, path: str, patience: float) -> None:
+        self._patience = patience
+        super().__init__(prep_socket(path, timeout=patience))
+
     def send_and_get_reply(self, message: Any, *, timeout: float | None = None) -> Any:
         """Send a call and return its answer; raises TimeoutError where none comes in time."""
-        return super().send_and_get_reply(message, timeout=TIMEOUT if timeout is None else timeout)
+        return super().send_and_get_reply(message, timeout=self._patience if timeout is None else timeout)
 
 
-def connect(bus: str) -> Connection:
-    """Connect to `system`, `session` or a D-Bus address.
+def connect(bus: str, patience: float) -> Connection:
+    """Connect to `system`, `session` or a D-Bus address, on which an answer may take so many seconds.
 
     Raises Unavailable.
     """
@@ -34,9 +38,9 @@ def connect(bus: str) -> Connection:
     try:
         for path in get_connectable_addresses(address):
             try:
-                return Connection(prep_socket(path, timeout=TIMEOUT))
+                return Connection(path, patience)
             except TimeoutError:
-                reason = f"it has not answered for {TIMEOUT:.0f} s"
+                reason = f"it has not answered for {patience:.0f} s"
             except DBusErrorResponse as error:
                 raise Unavailable(f"the bus at {address} takes no more clients: {error.name}") from error
             except (PermissionError, AuthenticationError) as error:

@@ -1,6 +1,7 @@
 """The edge of the `healthctl` command: whatever happens becomes an exit code, and at most one line of error.
 
-click comes with `group`, which is imported last: it takes most of the start-up, and Ctrl-C is quiet by then.
+A configuration that has faults gets a line more for each. click comes with `group`, which is imported last: it takes
+most of the start-up, and Ctrl-C is quiet by then.
 """
 
 import os
@@ -10,7 +11,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
-from healthctl.errors import HealthctlError, complaint
+from healthctl.errors import HealthctlError, complaint, plain
 from healthd import protocol
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -38,16 +39,16 @@ def run(arguments: list[str]) -> int:
         # The reader has what it wanted.
         return _PIPE_CLOSED
     except HealthctlError as error:
-        return _complain(error, error.exit_code)
+        return _complain(error, error.exit_code, error.faults)
     except OSError as error:
         return _complain(f"the output can't be written: {error.strerror}", protocol.EXIT_IO_ERROR)
     except Exception as error:  # noqa: BLE001  # a fault of ours is no traceback for the user, and no verdict
         return _complain(f"this is a bug of healthctl: {error!r}", protocol.EXIT_SOFTWARE)
 
 
-def _complain(reason: object, code: int) -> int:
+def _complain(reason: object, code: int, faults: tuple[str, ...] = ()) -> int:
     with suppress(OSError):
-        sys.stderr.write(complaint(reason))
+        sys.stderr.write("".join(f"{plain(fault)}\n" for fault in faults) + complaint(reason))
     return code
 
 

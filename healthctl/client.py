@@ -1,6 +1,7 @@
 """The only door to the bus on this side: blocking calls, each with a deadline, and errors that a user can act on."""
 
 import json
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from math import isfinite
 from time import monotonic, time
 from typing import Any, Self
 
-from jeepney import DBusAddress, HeaderFields, MatchRule, MessageType, new_method_call
+from jeepney import DBusAddress, HeaderFields, MatchRule, MessageFlag, MessageType, new_method_call
 
 from healthctl._client_answers import ABSENT, fault, known, refusal
 from healthctl._client_connection import TIMEOUT, connect
@@ -16,6 +17,8 @@ from healthctl.errors import Unavailable
 from healthctl.series import Point
 from healthd import protocol
 
+_CHANGE, _DIALOG = 30.0, 300.0
+"""The longest waits for a change, without and with a person whom polkit may ask, seconds."""
 _ANOTHER_TIME = 3600.0
 """A sample that is further away is of another time, and neither old nor of a clock that is set otherwise, seconds."""
 
@@ -29,6 +32,8 @@ _ANSWERS = {
     "ListConditions": "a{sa{sv}}",
     "Explain": "s",
     "Acknowledge": "",
+    "Reload": "",
+    "SetCollectorEnabled": "",
     "Read": "a{sv}",
     "GetHistory": "a(tddd)",
     "GetEvents": "as",
@@ -41,16 +46,19 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 class Client:
     """A connection to healthd on `bus`: `system`, `session` or a D-Bus address.
 
+    An answer may take `patience` seconds; a healthd that does not run is started where the bus can, but for `start`;
+    one that has answered is not started again: who ended it meant it.
     Every method raises Unavailable where healthd can't be reached or does not answer in time.
     """
 
-    def __init__(self, bus: str) -> None:
+    def __init__(self, bus: str, *, patience: float = TIMEOUT, start: bool = True) -> None:
         self._bus = bus
+        self._flags = MessageFlag(0) if start else MessageFlag.no_auto_start
         self._serial = 0
         self._deadline = 0.0
         self._owner = ""
         self._signals: deque[Any] = deque()
-        self._connection = connect(bus)
+        self._connection = connect(bus, patience)
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +115,21 @@ class Client:
         Raises NotAllowed where this user may not, and UnknownCondition where there is none that is not ok.
         """
         options = {} if until is None else {"until_usec": ("t", _usec(until))}
-        self._call("Acknowledge", "oa{sv}", (condition_path(rule, instance), options))
+        self._change("Acknowledge", "oa{sv}", (condition_path(rule, instance), options))
+
+    def reload(self) -> None:
+        """Have healthd read its configuration again.
+
+        Raises NotAllowed where this user may not, and BadConfig where it has faults.
+        """
+        self._change("Reload")
+
+    def set_collector_enabled(self, family: str, *, enabled: bool) -> None:
+        """Have a family observed, or left out, until the next reload or start.
+
+        Raises NotAllowed where this user may not, and UsageError where there is no such family.
+        """
+        self._change("SetCollectorEnabled", "sb", (family, enabled))
 
     def read(self, metrics: Sequence[str]) -> dict[str, Any]:
         """Return values by address, unknown as `None`.
@@ -200,8 +222,10 @@ class Client:
         """Call `Describe` without waiting; `answer` has what comes of it."""
         self._serial = next(self._connection.outgoing_serial)
         self._deadline = monotonic() + TIMEOUT
+        call = new_method_call(_MANAGER, "Describe")
+        call.header.flags |= self._flags
         with self._faults():
-            self._connection.send(new_method_call(_MANAGER, "Describe"), serial=self._serial)
+            self._connection.send(call, serial=self._serial)
 
     @property
     def patience(self) -> float:
@@ -223,8 +247,18 @@ class Client:
 
     def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> Any:
         call = new_method_call(_MANAGER, method, signature, body)
+        call.header.flags |= self._flags
         with self._faults():
             return self._content(method, self._connection.send_and_get_reply(call))
+
+    def _change(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> None:
+        """Call what not everybody may; where there is somebody to ask, polkit may ask them."""
+        asks = sys.stdin is not None and sys.stdin.isatty()
+        call = new_method_call(_MANAGER, method, signature, body)
+        call.header.flags |= MessageFlag.allow_interactive_authorization if asks else MessageFlag(0)
+        patience = _DIALOG if asks else _CHANGE
+        with self._faults(patience):
+            self._content(method, self._connection.send_and_get_reply(call, timeout=patience))
 
     def _content(self, method: str, message: Any) -> Any:
         fields = message.header.fields
@@ -232,6 +266,7 @@ class Client:
         if (fields.get(HeaderFields.signature) or "") != _ANSWERS[method]:
             raise Unavailable(f"what answers as healthd is none that this healthctl knows: {method} is not as it was")
         self._owner = str(fields.get(HeaderFields.sender, ""))
+        self._flags = MessageFlag.no_auto_start
         return message.body[0] if message.body else None
 
     def _checked(self, method: str, message: Any) -> None:
@@ -241,11 +276,13 @@ class Client:
             raise refusal(self._bus, method, name, " ".join(str(part) for part in message.body))
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _faults(self, patience: float = TIMEOUT) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
-            raise Unavailable(f"healthd has not answered for {TIMEOUT:.0f} s; see: systemctl status healthd") from error
+            raise Unavailable(
+                f"healthd has not answered for {patience:.0f} s; see: systemctl status healthd"
+            ) from error
         except OSError as error:
             raise Unavailable(f"the connection to the bus is lost: {error.strerror or error}") from error
 

@@ -4,11 +4,14 @@
     ├── UsageError          an option or argument can't be used
     ├── UnknownMetric       healthd has no metric of that name
     ├── UnknownCondition    healthd has no condition of that name
+    ├── BadConfig           the configuration has faults
     ├── NotAllowed          the user may not do that
     ├── Unmet               what was waited for did not come in time
+    ├── Unwritten           a file can't be written
     └── Unavailable         healthd, or what was asked of it, can't be had
 
-Each text is one line that a user can act on; `cli.run` writes it and exits with `exit_code`.
+Each text is one line that a user can act on; `cli.run` writes it, after the faults where there are some, and exits with
+`exit_code`.
 """
 
 from healthd import protocol
@@ -16,14 +19,20 @@ from healthd import protocol
 
 def complaint(reason: object) -> str:
     """Return a line for standard error; names from the bus may be part of it, and none moves a cursor."""
-    text = "".join(char if char.isprintable() else " " for char in f"healthctl: {reason}")
-    return " ".join(text.split()) + "\n"
+    return " ".join(plain(f"healthctl: {reason}").split()) + "\n"
+
+
+def plain(text: str) -> str:
+    """Return text of which nothing moves a cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 class HealthctlError(Exception):
     """Root of the tree."""
 
     exit_code = protocol.EXIT_UNAVAILABLE
+    faults: tuple[str, ...] = ()
+    """What is wrong one by one, in healthd's own words."""
 
 
 class UsageError(HealthctlError):
@@ -44,6 +53,16 @@ class UnknownCondition(HealthctlError):
     exit_code = protocol.EXIT_USAGE
 
 
+class BadConfig(HealthctlError):
+    """The configuration has faults."""
+
+    exit_code = protocol.EXIT_CONFIG
+
+    def __init__(self, reason: str, *faults: str) -> None:
+        super().__init__(reason)
+        self.faults = faults
+
+
 class NotAllowed(HealthctlError):
     """The user may not do that."""
 
@@ -54,6 +73,12 @@ class Unmet(HealthctlError):
     """What was waited for did not come in time."""
 
     exit_code = protocol.EXIT_TAKEN
+
+
+class Unwritten(HealthctlError):
+    """A file can't be written."""
+
+    exit_code = protocol.EXIT_IO_ERROR
 
 
 class Unavailable(HealthctlError):

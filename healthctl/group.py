@@ -1,5 +1,6 @@
 """The click group; a command is imported when it is called."""
 
+import os
 from importlib import import_module
 
 import click
@@ -8,6 +9,8 @@ from healthctl.errors import UsageError
 from healthctl.options import shared
 from healthd import protocol
 
+ASKED = "_HEALTHCTL_COMPLETE"
+"""The variable by which a shell asks how to go on."""
 # Here, so that the list of commands needs none of them.
 COMMANDS = {
     "status": "How the machine is; what happens without a command.",
@@ -23,6 +26,9 @@ COMMANDS = {
     "metrics": "What can be asked for.",
     "collectors": "How the observing goes, and what is unavailable why.",
     "publishers": "How what is known gets outside, and what was lost.",
+    "config": "Show, check and change the configuration.",
+    "reload": "Have healthd read its configuration again.",
+    "completions": "The script with which a shell completes what is typed.",
 }
 
 
@@ -52,7 +58,7 @@ class LazyGroup(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done; status and check: 0 ok or notice, 1 warning, 2 critical, 3 unknown; 64 usage; "
-    "69 healthd can't be reached; 75 waited in vain; 77 not allowed.",
+    "69 healthd can't be reached; 75 waited in vain; 77 not allowed; 78 the configuration has faults.",
 )
 @shared
 @click.version_option(protocol.VERSION, prog_name="healthctl")
@@ -66,10 +72,16 @@ def group(context: click.Context) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line and return the exit code, without click's own handling of errors: it knows other codes.
+    """Run a command line, or tell a shell how to go on with it, and return the exit code.
 
+    It goes without click's own handling of errors, which knows other codes.
     Raises HealthctlError, UsageError for arguments that can't be used.
     """
+    if asked := os.environ.get(ASKED):
+        # Only here: nobody pays for it who runs a command.
+        from healthctl.completion import answer  # noqa: PLC0415
+
+        return answer(group, asked)
     try:
         with group.make_context("healthctl", arguments) as context:
             group.invoke(context)

@@ -23,6 +23,8 @@ class Poll:
         self._bus = bus
         self._seconds = seconds
         self._client: Client | None = None
+        self._start = True
+        """Whether to have healthd started: not any more once it has answered, for who ended it meant it."""
         self._asked = False
         self._due = 0.0
         self._shown: object = None
@@ -60,14 +62,14 @@ class Poll:
         if not self._asked:
             if monotonic() < self._due:
                 return None
-            self._client = self._client or Client(self._bus)
+            self._client = self._client or Client(self._bus, start=self._start)
             self._client.ask()
             self._asked = True
         assert self._client is not None
         described = self._client.answer()
         if described is None:
             return None
-        self._asked = False
+        self._asked = self._start = False
         interval = _positive(described.get("interval"))
         period = self._seconds or interval
         sample = described.get("boot_id"), described.get("seq")

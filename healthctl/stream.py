@@ -25,6 +25,8 @@ class Stream:
         self._names = names
         self._most = most
         self._client: Client | None = None
+        self._start = True
+        """Whether to have healthd started: not any more once it has answered, for who ended it meant it."""
         self._due = 0.0
         self._known: dict[str, None] = {}
         """Lines that were answered or told, oldest first: none is told twice."""
@@ -51,7 +53,7 @@ class Stream:
         """
         try:
             if not self._client and monotonic() >= self._due:
-                self._client = Client(self._bus)
+                self._client = Client(self._bus, start=self._start)
                 # First, so that nothing is lost between the answer and the first signal.
                 self._client.subscribe()
                 yield from self._before(self._client)
@@ -66,6 +68,7 @@ class Stream:
         """Yield what happened before: at the first time what was asked for, later what was missed."""
         # None at all is a thousand on the bus.
         lines = client.events(self._since, None, self._names, max(self._most, 1))
+        self._start = False
         # What comes before a line that is known was not asked for. After a crash the last ones may be forgotten.
         missed = max((index + 1 for index, line in enumerate(lines) if line in self._known), default=0)
         shown = lines[missed:] if self._most else []

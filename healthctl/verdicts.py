@@ -16,6 +16,8 @@ class Verdicts:
     def __init__(self, bus: str) -> None:
         self._bus = bus
         self._client: Client | None = None
+        self._start = True
+        """Whether to have healthd started: not any more once it has answered, for who ended it meant it."""
         self._due = 0.0
 
     def close(self) -> None:
@@ -44,10 +46,12 @@ class Verdicts:
                 return _health(self._client) if self._client.judged() else None
             if monotonic() < self._due:
                 return None
-            self._client = Client(self._bus)
+            self._client = Client(self._bus, start=self._start)
             # First, so that nothing is lost between the answer and the first signal.
             self._client.subscribe_to_health()
-            return _health(self._client)
+            health = _health(self._client)
+            self._start = False
+            return health
         except Unavailable:
             self.close()
             self._due = monotonic() + _RETRY

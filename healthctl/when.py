@@ -10,11 +10,11 @@ import click
 from healthctl.errors import UsageError
 
 _EXAMPLES = "-2h, -1d12h, 03:00, yesterday, '2026-11-22 03:00', 2026-11-22T03:00Z or @1700000000"
-_PART = re.compile(r"(\d+(?:\.\d+)?)(w|d|h|min|m|s)")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(w|d|h|min|ms|m|s)")
 _LENGTH = re.compile(rf"(?:{_PART.pattern} ?)+")
 _BEFORE = re.compile(f"-{_LENGTH.pattern}")
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
-_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}
+_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1, "ms": 0.001}
 _END = 253402214400
 """The last day of the year 9999: what comes later is no date of Python's."""
 _LONGEST = 100 * 365 * 86400

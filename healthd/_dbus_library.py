@@ -62,10 +62,17 @@ NAME, VERSION = _choose()
 _errors = _import(NAME, "errors")
 _message = _import(NAME, "message")
 _constants = _import(NAME, "constants")
-_signature = _import(NAME, "signature")
+_signature: Any = _import(NAME, "signature")
+if NAME == "dbus_fast":
+    # Its compiled decoder looks at the type in a variant without asking whether there is one (a segmentation fault).
+    _trees = _signature.get_signature_tree
+    _nothing = _signature.SignatureTree("")
+    _nothing.root_type = _signature.SignatureType("?")
+    _signature.get_signature_tree = lambda signature: _trees(signature) if signature else _nothing
 
 # Any: the libraries carry no types, or types that differ from version to version.
 Message: Any = _message.Message
+MessageFlag: Any = _constants.MessageFlag
 MessageType: Any = _constants.MessageType
 Variant: Any = _signature.Variant
 Marshaller: Any = _import(NAME, "_private.marshaller").Marshaller
@@ -85,8 +92,8 @@ def trim_signatures() -> int:
         size = len(cache)
         clear = cache.clear
     else:
-        size = _signature.get_signature_tree.cache_info().currsize
-        clear = _signature.get_signature_tree.cache_clear
+        size = _trees.cache_info().currsize
+        clear = _trees.cache_clear
     if size > _CACHED_SIGNATURES:
         clear()
     return size

@@ -29,13 +29,6 @@ class Call:
     """Whether polkit may ask the caller's user."""
 
 
-class Signal(NamedTuple):
-    """A signal of the bus daemon."""
-
-    member: str
-    body: list[Any]
-
-
 class Reply:
     """What a call is answered with: marshalled when it is made, so that it can be sent to many."""
 
@@ -46,5 +39,12 @@ class Reply:
         self.encoded = bytes(library.Marshaller(signature, list(body)).marshall())
 
 
-Handler = Callable[[Call], Reply | Awaitable[Reply]]
+class Patient(NamedTuple):
+    """An answer that may have to wait for a person: it takes no place of those that wait for work alone."""
+
+    answer: Awaitable[Reply]
+
+
+Answer = Reply | Awaitable[Reply] | Patient
+Handler = Callable[[Call], Answer]
 """Answers a call, at once or later. Raises CallError for what the caller shall see; so may what is awaited."""

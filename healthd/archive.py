@@ -26,6 +26,7 @@ from healthd.recording import Fault, Segment, lines, segments
 from healthd.replay import ordered
 from healthd.rewind import Rewind
 from healthd.state.history import History, Row, Tier, coarser, fold, points_of, rows_data, rows_from
+from healthd.state.movers import movers
 from healthd.state.store import Store
 from healthd.worker import Worker
 
@@ -45,7 +46,7 @@ _DAY = 86400.0
 
 
 class Archive:
-    """Answers `model.Archive`; told of each cycle like a publisher.
+    """Answers `publish.bus.behind.Archive`; told of each cycle like a publisher.
 
     `directory` is that of the recording, "" where there is none; `unwritten` gives the events that no file has yet.
     """
@@ -109,6 +110,10 @@ class Archive:
             return [encode(event) for event in recent[-most:]]
         unwritten = [event for event in self._unwritten() if wanted(event)]
         return await self._worker.submit(partial(_recorded, self._directory, wanted, most, unwritten, recent))
+
+    def movers(self, begun: float, until: float, *, lag: float, but: str) -> list[dict[str, Any]] | None:
+        """Return what moved most, as far as memory knows (`healthd.state.movers`)."""
+        return movers(self._history, self._families, begun, until, lag=lag, but=but)
 
     async def judged(self, rules: Sequence[Rule]) -> Mapping[str, Any] | None:
         """Return what judging was at when the recording ends; `None` where that is not known.

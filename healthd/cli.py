@@ -5,16 +5,15 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from healthd import log, protocol
-from healthd.config import Config, ConfigError, load, read
 from healthd.errors import (
     BadRecording,
     BusError,
+    ConfigError,
     HealthdError,
     NameTaken,
     NoRecording,
@@ -24,7 +23,8 @@ from healthd.errors import (
 )
 
 if TYPE_CHECKING:
-    from healthd.health.rule import Rule
+    from healthd.options import Options
+    from healthd.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         "a replay has none unless this option names it",
     )
     parser.add_argument("--interval", type=_interval, metavar="SECONDS", help="time from sample to sample (default: 5)")
-    parser.add_argument("--config", metavar="FILE", help="read a configuration; what is said here wins over it")
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        help="read a configuration: a file, or a directory with healthd.toml and conf.d/*.toml; what is said here wins "
+        f"over it (default on the system bus: {protocol.CONFIGURATION})",
+    )
+    parser.add_argument("--check-config", action="store_true", help="say whether the configuration can be used")
+    parser.add_argument("--show-config", action="store_true", help="print the configuration with all defaults as TOML")
     parser.add_argument("--record", metavar="DIR", help="record what is accepted to DIR/YYYY-MM-DD/HH-MM-SS.jsonl")
     parser.add_argument("--no-record", action="store_true", help="record nothing, whatever the configuration says")
     parser.add_argument("--console", action="store_true", help="print events on standard output as JSON lines")
@@ -122,8 +129,10 @@ def main(arguments: list[str] | None = None) -> int:
     _open_standard_descriptors()
     log.configure()
     try:
-        given = _chosen(_parser().parse_args(arguments))
-        if given.report or given.diff:
+        given = _checked(_parser().parse_args(arguments))
+        if given.check_config or given.show_config:
+            _print_config(given)
+        elif given.report or given.diff:
             _report(given)
         else:
             _serve(given)
@@ -147,18 +156,15 @@ def _open_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def _chosen(given: argparse.Namespace) -> argparse.Namespace:
-    """Complete what the command line says by what the configuration says.
-
-    Raises UsageError for options that exclude each other, and ConfigError.
-    """
+def _checked(given: argparse.Namespace) -> argparse.Namespace:
+    """Return the options, with what the environment adds; raises UsageError for those that exclude each other."""
     _check(given)
     if given.replay is None:
         given.bus = given.bus or os.environ.get(protocol.BUS_VARIABLE) or "system"
+    if given.bus == "system" or given.check_config or given.show_config:
+        # Another bus is a private affair.
+        given.config = given.config or protocol.CONFIGURATION
     given.config = given.config or given.rules
-    given.settings = load(given.config) if given.config else Config()
-    if not given.replay and not given.no_record:
-        given.record = given.record or given.settings.record.directory
     return given
 
 
@@ -172,11 +178,17 @@ def _check(given: argparse.Namespace) -> None:
         _check_report(given)
     elif given.rules:
         raise UsageError("--rules is for --report and --diff; healthd itself takes its rules from --config")
+    _check_alone(given)
     if given.replay:
         _check_replay(given)
-        return
+
+
+def _check_alone(given: argparse.Namespace) -> None:
+    """Check options that say nothing beside others, or without them."""
+    if (given.check_config or given.show_config) and (given.replay or (given.check_config and given.show_config)):
+        raise UsageError("--check-config and --show-config stand alone, with --config; leave the other options out")
     for option, value in (("--speed", given.speed), ("--from", given.since), ("--to", given.until)):
-        if value is not None:
+        if value is not None and not given.replay:
             raise UsageError(f"{option} is for a replay: add --replay DIR")
 
 
@@ -205,24 +217,25 @@ def _check_report(given: argparse.Namespace) -> None:
         raise UsageError("--diff needs rules to compare with those of healthd: add --rules FILE")
 
 
-def _rules(file: str, changed: Mapping[str, Any]) -> "Sequence[Rule]":
-    """Return the rules of healthd, as those of a file override them; raises ConfigError."""
-    from healthd import observe  # noqa: PLC0415  # --help needs none of it
-    from healthd.health.rule import RuleError, rules  # noqa: PLC0415
-
-    layers = [("rules.toml", read(os.path.join(os.path.dirname(__file__), "health", "rules.toml")))]
-    if changed:
-        layers.append((file if file.isprintable() else repr(file), dict(changed)))
-    try:
-        return rules(observe.families(observe.collectors()), layers)
-    except RuleError as error:
-        raise ConfigError(*error.faults) from None
-
-
 def _range(given: argparse.Namespace) -> tuple[float, float]:
     """Return where a replay begins and ends, seconds since 1970 UTC."""
     since = -math.inf if given.since is None else given.since
     return since, math.inf if given.until is None else given.until
+
+
+def _settings(given: argparse.Namespace) -> "Settings":
+    from healthd.settings import load  # noqa: PLC0415  # --help needs none of it
+
+    return load(given.config)
+
+
+def _print_config(given: argparse.Namespace) -> None:
+    from healthd.settings import show  # noqa: PLC0415  # --help needs none of it
+
+    settings = _settings(given)
+    text = f"{', '.join(settings.files) or given.config}: fine" if given.check_config else show(settings)
+    with suppress(BrokenPipeError), open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as output:
+        print(text, file=output)
 
 
 def _report(given: argparse.Namespace) -> None:
@@ -231,16 +244,50 @@ def _report(given: argparse.Namespace) -> None:
 
     from healthd import backtest, observe  # noqa: PLC0415
     from healthd.replay import Replay  # noqa: PLC0415
+    from healthd.settings import load  # noqa: PLC0415
 
-    rules = _rules(given.config, given.settings.rules)
+    rules = _settings(given).rules
     replay = Replay(given.replay, observe.families(observe.collectors()), *_range(given), math.inf)
     with suppress(BrokenPipeError), open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as output:
         say = partial(print, file=output, flush=True)
         if given.diff:
-            asyncio.run(backtest.difference(replay, rules, _rules("", {}), say))
+            asyncio.run(backtest.difference(replay, rules, load(None).rules, say))
         else:
             asyncio.run(backtest.report(replay, rules, say))
     replay.check()
+
+
+def _options(given: argparse.Namespace) -> "Options":
+    """Return what the command line chooses, and for the rest the configuration as it is now; raises ConfigError."""
+    from healthd.options import Options, Replaying  # noqa: PLC0415  # --help needs none of it
+    from healthd.publish.jsonl import Keeping  # noqa: PLC0415
+    from healthd.state.history import Tier  # noqa: PLC0415
+
+    settings = _settings(given)
+    config, kept = settings.config, settings.config.record
+    record = given.record or ""
+    if not (given.record or given.replay or given.no_record):
+        record = kept.directory if "record.directory" in settings.origins else _state_directory()
+    return Options(
+        bus=given.bus or "",
+        interval=given.interval or config.interval,
+        console=given.console,
+        record=record,
+        keeping=Keeping(kept.batch, kept.segment, kept.max_age, kept.max_size, kept.min_free),
+        tiers=tuple([Tier(tier.step, tier.keep) for tier in config.history.tiers]),
+        series=config.history.series,
+        disabled=frozenset(config.collectors.disabled),
+        rules=settings.rules,
+        digest=settings.digest,
+        files=settings.files,
+        replay=Replaying(given.replay, *_range(given), given.speed or 1.0) if given.replay else None,
+    )
+
+
+def _state_directory() -> str:
+    """Return where a service records that is not told otherwise, "" outside a service (systemd.exec(5))."""
+    directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return os.path.join(directory, "record") if directory else ""
 
 
 def _serve(given: argparse.Namespace) -> None:
@@ -249,27 +296,11 @@ def _serve(given: argparse.Namespace) -> None:
     import asyncio  # noqa: PLC0415  # after the line above
 
     # --help needs no D-Bus library.
-    from healthd.daemon import Daemon, Options, Replaying  # noqa: PLC0415
-    from healthd.publish.jsonl import Keeping  # noqa: PLC0415
-    from healthd.state.history import Tier  # noqa: PLC0415
+    from healthd.daemon import Daemon  # noqa: PLC0415
 
-    settings: Config = given.settings
-    kept, replay = settings.record, None
-    if given.replay:
-        replay = Replaying(given.replay, *_range(given), given.speed or 1.0)
-    options = Options(
-        bus=given.bus or "",
-        interval=given.interval or settings.interval,
-        console=given.console,
-        record=given.record or "",
-        keeping=Keeping(kept.batch, kept.segment, kept.max_age, kept.max_size, kept.min_free),
-        tiers=[Tier(tier.step, tier.keep) for tier in settings.history.tiers],
-        series=settings.history.series,
-        rules=_rules(given.config, given.settings.rules),
-        replay=replay,
-    )
+    options = _options(given)
 
     async def run() -> None:
-        await Daemon(options).run()
+        await Daemon(options, partial(_options, given)).run()
 
     asyncio.run(run())

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -55,14 +55,26 @@ def iso(seconds: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{milliseconds:03d}Z"
 
 
-async def ticks(clock: Clock, interval: float) -> AsyncIterator[None]:
-    """Yield at each multiple of `interval` seconds on CLOCK_BOOTTIME; ticks that were missed are left out."""
+async def _sleep(seconds: float) -> bool:
+    await asyncio.sleep(seconds)
+    return False
+
+
+async def ticks(
+    clock: Clock, interval: float, sleep: Callable[[float], Awaitable[bool]] = _sleep
+) -> AsyncIterator[None]:
+    """Yield at each multiple of `interval` seconds on CLOCK_BOOTTIME; ticks that were missed are left out.
+
+    `sleep` may return early, and True, where something is due at once: that is the last tick of these.
+    """
     due = 0.0
     while True:
         due = max(due, math.floor(clock.now().since_boot / interval) * interval) + interval
         # One sleep a tick: a timer that fires a hair early is near enough.
-        while (delay := due - clock.now().since_boot) > _EARLY:  # noqa: ASYNC110  # the condition is the time itself
-            await asyncio.sleep(delay)
+        while (delay := due - clock.now().since_boot) > _EARLY:
+            if await sleep(delay):
+                yield
+                return
         yield
 
 

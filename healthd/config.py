@@ -11,21 +11,15 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from healthd.errors import HealthdError
+from healthd.errors import ConfigError
 from healthd.quantity import SIZES, TIMES, NoQuantity, duration, found, short, size
 
 LARGEST = 64 * 1024
 """The largest file that is taken for a configuration, bytes."""
+DEEPEST = 16
+"""How deep tables and lists may lie in each other."""
 ROWS = 20_000
 """The most rows that one tier of the history may hold."""
-
-
-class ConfigError(HealthdError):
-    """A configuration can't be used: `faults` are all its faults, a line each."""
-
-    def __init__(self, *faults: str) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 def _toml(value: Any) -> str:
@@ -118,6 +112,16 @@ def _path(default: str, summary: str) -> Any:
     return _scalar('path that begins with "/", or is empty', "", default, summary, fit)
 
 
+def _names(summary: str) -> Any:
+    """Declare a list of names, none by default."""
+
+    def fit(value: Any) -> tuple[str, ...] | None:
+        fits = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return tuple(value) if fits else None
+
+    return _scalar("list of names", "", [], summary, fit)
+
+
 def _table(cls: _Dataclass) -> Any:
     """Declare a table, all of whose keys have defaults; its sentence is the docstring."""
 
@@ -199,7 +203,9 @@ def _is_multiple(times: float) -> bool:
 class Record:
     """What is written to disk."""
 
-    directory: str = _path("", "Where the recording is; empty: nothing is recorded.")
+    directory: str = _path(
+        "", "Where the recording is; empty: nothing is recorded. What systemd starts records to its state directory."
+    )
     batch: float = _duration("15min", "How long samples may wait in memory before they are written.", "1s", "1h")
     segment: float = _duration("2h", "Time that one file holds.", "1min", "1d")
     max_age: float = _duration("30d", "What is older is deleted.", "1h", "3650d")
@@ -221,6 +227,13 @@ class History:
     series: int = _whole(512, "How many series are remembered.", 1, 10_000)
 
 
+@dataclass(frozen=True, slots=True)
+class Collectors:
+    """What is observed."""
+
+    disabled: tuple[str, ...] = _names("Families that are not observed, like `disk` and `sensor`.")
+
+
 def _rules() -> Any:
     """Declare the table of rules, which is given on as it is: who judges knows what it may hold."""
 
@@ -238,9 +251,12 @@ def _rules() -> Any:
 class Config:
     """All that can be chosen; durations in seconds, sizes in bytes."""
 
-    interval: float = _duration("5s", "Time from sample to sample.", "250ms", "1h")
+    interval: float = _duration(
+        "5s", "Time from sample to sample; for a service at most half of its WatchdogSec, so 15s.", "250ms", "1h"
+    )
     record: Record = _table(Record)  # noqa: RUF009  # it is frozen
     history: History = _table(History)  # noqa: RUF009  # it is frozen
+    collectors: Collectors = _table(Collectors)  # noqa: RUF009  # it is frozen
     rules: Mapping[str, Any] = _rules()
 
 
@@ -268,17 +284,12 @@ def _entries(cls: _Dataclass, above: str) -> Iterator[Entry]:
             yield from _entries(below, f"{above}{name}{separator}")
 
 
-def load(file: str) -> Config:
-    """Return what a file chooses, and the defaults for the rest; raises ConfigError with all its faults."""
-    return parse(read(file), file)
-
-
 def parse(table: dict[str, Any], file: str) -> Config:
     """Return what a file's table chooses, and the defaults for the rest; raises ConfigError with all its faults."""
     faults: _Faults = []
     config: Config = _read_table(Config, table, "", faults)
     if faults:
-        raise ConfigError(*(f"{_shown(file)}: {fault}" for fault in faults))
+        raise ConfigError(*(f"{shown(file)}: {fault}" for fault in faults))
     return config
 
 
@@ -292,10 +303,13 @@ def read(file: str) -> dict[str, Any]:
     try:
         with open(file, "rb") as opened:
             content = opened.read(LARGEST + 1)
+        reason = f"expected at most {LARGEST} bytes, found more"
         if len(content) <= LARGEST:
             # Some editors put a byte order mark before it.
-            return tomllib.loads(content.decode("utf-8-sig"))
-        reason = f"expected at most {LARGEST} bytes, found more"
+            table = tomllib.loads(content.decode("utf-8-sig"))
+            if _depth(table) <= DEEPEST:
+                return table
+            reason = f"expected tables at most {DEEPEST} deep in each other, found more"
     except OSError as error:
         reason = f"can't be read: {error.strerror}"
     except UnicodeDecodeError as error:
@@ -305,8 +319,18 @@ def read(file: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         # What tomllib leaves to Python.
         reason = "no TOML: a number is too long, or lists and tables lie too deep in each other"
-    raise ConfigError(f"{_shown(file)}: {reason}")
+    raise ConfigError(f"{shown(file)}: {reason}")
 
 
-def _shown(file: str) -> str:
+def _depth(table: dict[str, Any]) -> int:
+    """Return how deep tables and lists lie in each other."""
+    depth, level = 0, list[Any]([table])
+    while level:
+        values = [value for each in level for value in (each.values() if isinstance(each, dict) else each)]
+        depth, level = depth + 1, [value for value in values if isinstance(value, dict | list)]
+    return depth
+
+
+def shown(file: str) -> str:
+    """Return a file's name as a message has it."""
     return file if file and file.isprintable() else repr(file)

@@ -2,80 +2,71 @@
 
 import asyncio
 import logging
-import math
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from healthd import archive, dbus, observe, protocol
+from healthd.amount import span
 from healthd.clock import Clock, SystemClock
-from healthd.errors import BusError
+from healthd.errors import BusError, ConfigError
 from healthd.health.judge import Judge
-from healthd.health.rule import Rule
 from healthd.model import Account, Publisher, Source
 from healthd.notify import Notifier
+from healthd.options import Options
 from healthd.pipeline import Pipeline
 from healthd.publish.bus.server import BusServer
 from healthd.publish.console import Console
 from healthd.publish.journal import Journal
-from healthd.publish.jsonl import Keeping, Recorder
+from healthd.publish.jsonl import Recorder
 from healthd.replay import Replay
-from healthd.state.history import TIERS, History, Tier
+from healthd.state.history import History
 from healthd.state.store import Store
 from healthd.worker import Worker
 
 _log = logging.getLogger(__name__)
 
 _FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
+_STARTING = 30.0
+"""How long a start may take beside that, seconds."""
 _BEFORE_SERVING = 2
 """Cycles before the name is owned: with the second there are rates."""
 
 
-class Replaying(NamedTuple):
-    """What is replayed, and how: see `Replay`."""
-
-    directory: str
-    since: float = -math.inf
-    until: float = math.inf
-    speed: float = 1.0
-
-
-class Options(NamedTuple):
-    """What the command line and the configuration chose."""
-
-    bus: str = "system"
-    """"" for none, which only a replay can do without."""
-    interval: float = protocol.INTERVAL
-    console: bool = False
-    record: str = ""
-    """Directory of the recording; "" for none."""
-    keeping: Keeping = Keeping()
-    tiers: Sequence[Tier] = TIERS
-    series: int = 512
-    rules: Sequence[Rule] = ()
-    replay: Replaying | None = None
+_ANEW = {"record": "record.directory", "tiers": "history.tiers", "series": "history.series"}
+"""Options that are taken up at the next start alone, and their keys."""
 
 
 class Daemon:
-    """One run of healthd.
+    """One run of healthd; it is what the bus may change (`publish.bus.behind.Control`).
 
-    Raises RecordingTaken or NoRecording for directories that can't be used.
+    `load` gives the options anew, from the configuration as it is then; it may block. Raises RecordingTaken or
+    NoRecording for directories that can't be used, and ConfigError for an interval that the watchdog does not allow.
     """
 
-    def __init__(self, options: Options, clock: Clock | None = None) -> None:
+    def __init__(self, options: Options, load: Callable[[], Options] | None = None, clock: Clock | None = None) -> None:
         self._options = options
+        self._load = load or (lambda: options)
+        self._loader = Worker("configuration")
+        self._loading = asyncio.Lock()
         self._clock = clock or SystemClock()
         self._notifier = Notifier()
+        if fault := self._too_slow(options):
+            raise ConfigError(fault)
         self._connection: dbus.Connection | None = None
         self._serving = False
         self._beside: list[asyncio.Task[None]] = []
+        self._reloading: set[asyncio.Task[None]] = set()
         collectors = observe.collectors()
         families = observe.families(collectors)
         self._replay = Replay(families=families, **options.replay._asdict()) if options.replay else None
         self._runner = (
             None if self._replay else observe.Runner(collectors, observe.roots(), options.interval, self._clock)
         )
+        if self._runner:
+            self._configure(self._runner, options)
         source = self._replay or self._runner
         assert source
         self._source: Source = source
@@ -96,7 +87,7 @@ class Daemon:
         )
         self._judge = judge = Judge(options.rules)
         self._server = (
-            BusServer(families, self._archive, self._accounts, judge, None if options.replay else self._acknowledge)
+            BusServer(families, self._archive, self._accounts, judge, None if options.replay else self)
             if options.bus
             else None
         )
@@ -111,8 +102,89 @@ class Daemon:
     def _accounts(self) -> Mapping[str, Account]:
         return {publisher.name: publisher.account() for publisher in self._publishers}
 
-    def _acknowledge(self, rule: str, instance: str, who: str, until: float) -> None:
+    def acknowledge(self, rule: str, instance: str, who: str, until: float) -> None:
+        """See `publish.bus.behind.Control`."""
         self._pipeline.acknowledge(self._clock.now(), rule, instance, who, until)
+
+    def set_collector_enabled(self, family: str, *, enabled: bool) -> None:
+        """See `publish.bus.behind.Control`."""
+        assert self._runner
+        self._runner.set_enabled(family, enabled=enabled)
+
+    async def reload(self) -> None:
+        """See `publish.bus.behind.Control`; who asks while it is read waits for the next reading."""
+        async with self._loading:
+            if self._serving:
+                self._notifier.reloading()
+            try:
+                self._take_up(await self._loaded())
+            except ConfigError as error:
+                self._pipeline.refuse(self._clock.now(), error.faults)
+                raise
+            finally:
+                # Before its start is over, and after its end began, systemd is told of these alone.
+                if self._serving:
+                    self._notifier.ready(self._status())
+
+    async def _loaded(self) -> Options:
+        loading = self._loader.submit(self._load)
+        await asyncio.wait([loading])
+        error = loading.exception()
+        if error and not isinstance(error, ConfigError):
+            # A fault of ours keeps the one in force, like any other.
+            _log.error("the configuration could not be loaded", exc_info=error)
+            raise ConfigError(f"internal error: {error!r:.200}; report it, with the log")
+        options = loading.result()
+        if fault := self._too_slow(options):
+            raise ConfigError(fault)
+        return options
+
+    def _too_slow(self, options: Options) -> str:
+        """Return why the watchdog does not allow an interval, "" where it does."""
+        most = self._notifier.watchdog / 2
+        if not most or options.interval <= most:
+            return ""
+        allowed = f"at most {most:g} s (half of the service's WatchdogSec: systemctl edit healthd)"
+        return f"interval: expected {allowed}, found {options.interval:g} s"
+
+    def _take_up(self, options: Options) -> None:
+        """Have in force what a configuration chooses; nothing that is known is lost by it."""
+        for name, key in _ANEW.items():
+            if getattr(options, name) != getattr(self._options, name):
+                _log.warning("%s: another value is taken up with the next start", key)
+        kept = {name: getattr(self._options, name) for name in _ANEW}
+        self._options = options._replace(**kept)
+        if self._recorder:
+            self._recorder.keep(options.keeping)
+        self._pipeline.adopt(options.rules)
+        assert self._runner
+        self._configure(self._runner, options)
+
+    @staticmethod
+    def _configure(runner: observe.Runner, options: Options) -> None:
+        told = {"files": list(options.files), "rules": options.digest, "interval": options.interval}
+        runner.configure(options.interval, options.disabled, told)
+
+    def _reload(self) -> None:
+        """SIGHUP."""
+        task = asyncio.get_running_loop().create_task(self._reload_quietly())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
+
+    async def _reload_quietly(self) -> None:
+        # The journal says it.
+        with suppress(ConfigError):
+            await self.reload()
+
+    def _status(self) -> str:
+        """Return how the machine is, and healthd, for `systemctl status`."""
+        snapshot = self._pipeline.snapshot
+        if snapshot is None:
+            return "Taking the first samples"
+        health = snapshot.health
+        reasons = f": {', '.join(health.reasons)}" if health.reasons else ""
+        refused = "; the configuration has faults, the one before is in force" if snapshot.configuration else ""
+        return f"{health.severity}{reasons}; sampling every {span(snapshot.interval)}{refused}"
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, until nobody reads the console any more, or until a replay without a bus ends.
@@ -124,11 +196,14 @@ class Daemon:
         living = loop.create_task(self._live())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, living.cancel)
+        # A replay has nothing to be configured, and is not ended by it.
+        loop.add_signal_handler(signal.SIGHUP, self._reload if self._runner else _nothing)
         try:
             await asyncio.wait([living])
             if not living.cancelled():
                 living.result()
         finally:
+            self._serving = False
             self._notifier.stopping()
             await self._end()
         if self._replay:
@@ -149,6 +224,7 @@ class Daemon:
     async def _cycle(self, tasks: asyncio.TaskGroup) -> None:
         """Go through the stages at each tick, and serve from the second time on."""
         if self._runner and self._options.record:
+            self._notifier.starting("Judging what was recorded last", archive.PATIENCE + _STARTING)
             self._runner.states = await self._archive.judged(self._options.rules)
         published = 0
         async for _ in self._source.ticks():
@@ -157,18 +233,24 @@ class Daemon:
                 self._look_who(self._judge.wanted)
             if published == _BEFORE_SERVING and not self._serving:
                 await self._open(tasks)
+            if self._serving:
+                self._notifier.alive(self._status())
             if self._console and self._console.gone:
                 return
             if self._replay:
                 await self._room()
+        await self._stay(tasks)
+
+    async def _stay(self, tasks: asyncio.TaskGroup) -> None:
+        """A replay is over: what it ended with stays to be asked for."""
         if self._recorder:
             self._recorder.flush()
         if not self._serving:
             await self._open(tasks)
         while self._options.bus:
-            # A replay is over: what it ended with stays to be asked for.
             await asyncio.sleep(protocol.INTERVAL)
             self._pipeline.tell()
+            self._notifier.alive(self._status())
 
     def _look_who(self, resources: Iterable[str]) -> None:
         """Have it seen who uses most of something that runs short."""
@@ -201,7 +283,7 @@ class Daemon:
             self._beside.append(tasks.create_task(self._keep_serving()))
         if self._options.record and not self._replay:
             self._beside.append(tasks.create_task(self._archive.restore(self._clock.now().time)))
-        self._notifier.ready(f"Sampling every {self._options.interval:g} s")
+        self._notifier.ready(self._status())
         if self._connection:
             _log.info("serving %s on the %s bus with %s", protocol.BUS_NAME, self._options.bus, dbus.LIBRARY)
 
@@ -250,3 +332,7 @@ class Daemon:
         if self._connection:
             self._connection.close()
             await asyncio.wait([self._connection.lost], timeout=1.0)
+
+
+def _nothing() -> None:
+    """Let a signal pass."""

@@ -6,7 +6,8 @@ what the bus does not take yet, and a frame is looked at before it is decoded:
 
 - a method call that wants no reply is dropped, since it escapes the bus daemon's cap on pending replies;
 - an oversized body is refused by its header alone;
-- signals are decoded only from the bus daemon itself, replies only while a call of ours waits;
+- signals are decoded only from the bus daemon itself, while somebody is waited for to leave (`_dbus_departures.py`);
+- replies are decoded only while a call of ours waits, and taken from whom it went to (`_dbus_calls.py`);
 - an answer that takes time is awaited while others are given, for a few calls at once (`_dbus_answers.py`);
 - handling gives the loop a turn after `SLICE` seconds, and stops reading while answers pile up.
 """
@@ -16,21 +17,26 @@ import io
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from healthd import _dbus_frames as frames
 from healthd import _dbus_library as library
 from healthd._dbus_address import sockets
 from healthd._dbus_answers import Answerer
+from healthd._dbus_calls import DRIVER, Calls
+from healthd._dbus_departures import Departures
 from healthd._dbus_messages import (
     ACCESS_DENIED,
     FAILED,
     INVALID_ARGS,
     LIMITS_EXCEEDED,
+    Answer,
     Call,
     Handler,
+    Patient,
     Reply,
-    Signal,
     Variant,
 )
 from healthd.errors import BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
@@ -41,11 +47,12 @@ __all__ = [
     "INVALID_ARGS",
     "LIBRARY",
     "LIMITS_EXCEEDED",
+    "Answer",
     "Call",
     "Connection",
     "Handler",
+    "Patient",
     "Reply",
-    "Signal",
     "Variant",
     "connect",
 ]
@@ -54,11 +61,12 @@ LIBRARY = f"{library.NAME} {library.VERSION}"
 
 SLICE = 0.005
 """How long incoming messages are handled before the loop has a turn, seconds."""
-BACKLOG = 1024 * 1024
-"""While this much is unsent no call is taken, bytes."""
+BACKLOG = 128 * 1024
+"""While this much is unsent no call is taken, bytes: less than what keeps signals back."""
 
-_DRIVER = "org.freedesktop.DBus"
 _DRIVER_PATH = "/org/freedesktop/DBus"
+_START = 30.0
+"""Longer than the bus daemon waits for a service that it starts, seconds."""
 _DO_NOT_QUEUE = 4
 _OWNED = (1, 4)
 _TYPES = {kind.value: kind for kind in library.MessageType}
@@ -114,12 +122,12 @@ class Connection(asyncio.BufferedProtocol):
         self.lost: asyncio.Future[None] = self._loop.create_future()
         """Done when the connection has ended."""
         self.on_call: Handler | None = None
-        self.on_signal: Callable[[Signal], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._framer = frames.Framer()
-        self._answerer = Answerer(self._send)
+        self._answerer = Answerer(self._send, lambda: self.backlog)
         self._authenticated: asyncio.Future[None] = self._loop.create_future()
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._calls = Calls(self._send)
+        self._departures = Departures(self.call_driver, partial(self.tell, DRIVER, _DRIVER_PATH, DRIVER))
         self._serial = 0
         self._full = False
         self._scheduled = False
@@ -141,29 +149,48 @@ class Connection(asyncio.BufferedProtocol):
 
         Raises CallError for an error reply, BusLost where the connection ends or no answer comes within `wait` seconds.
         """
-        if self._transport is None:
-            raise BusLost("the bus has ended the connection")
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        serial = self._send(
-            frames.METHOD_CALL,
-            destination=_DRIVER,
-            path=_DRIVER_PATH,
-            interface=_DRIVER,
-            member=member,
-            signature=signature,
-            body=list(body),
-        )
-        self._waiting[serial] = answer
         try:
-            async with asyncio.timeout(wait):
-                reply = await answer
+            return await self.call(DRIVER, _DRIVER_PATH, DRIVER, member, signature, *body, wait=wait)
         except TimeoutError:
             raise BusLost(f"the bus did not answer {member} within {wait:g} s") from None
-        finally:
-            del self._waiting[serial]
-        if reply.message_type.value == frames.ERROR:
-            raise CallError(reply.error_name, str(reply.body[0]) if reply.body else "")
-        return list(reply.body)
+
+    async def call(
+        self,
+        name: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        *body: Any,
+        wait: float | None = 25.0,
+    ) -> list[Any]:
+        """Call a method of a unique name (see `owner`), and return the body of its answer.
+
+        Raises CallError for an error reply, TimeoutError where none comes within `wait` seconds (`None`: as long as it
+        takes), and BusLost. Who is cancelled leaves nothing behind here; the other side does not know of it.
+        """
+        if self._transport is None:
+            raise BusLost("the bus has ended the connection")
+        return await self._calls.ask(name, signature, body, wait, path=path, interface=interface, member=member)
+
+    def tell(self, name: str, path: str, interface: str, member: str, signature: str, *body: Any) -> None:
+        """Call a method without an answer."""
+        self._calls.tell(name, signature, body, path=path, interface=interface, member=member)
+
+    async def owner(self, name: str) -> str:
+        """Return the unique name of a service, which is started where it can be.
+
+        Raises CallError where there is none, and BusLost.
+        """
+        try:
+            return str((await self.call_driver("GetNameOwner", "s", name))[0])
+        except CallError:
+            await self.call_driver("StartServiceByName", "su", name, 0, wait=_START)
+            return str((await self.call_driver("GetNameOwner", "s", name))[0])
+
+    def departure(self, name: str, then: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Return a context: while it lasts, `then` is called once a unique name has left the bus."""
+        return self._departures.expected(name, then)
 
     async def require_free(self, name: str) -> None:
         """Raise NameTaken where a bus name is owned already."""
@@ -211,9 +238,10 @@ class Connection(asyncio.BufferedProtocol):
         """Let go of those who wait for us, and wake everyone who waits for the bus."""
         self._transport = None
         self._answerer.end()
-        for waiting in (self._authenticated, *self._waiting.values()):
-            if not waiting.done():
-                waiting.set_exception(BusLost(f"the bus ended the connection{f': {exc}' if exc else ''}"))
+        fault = BusLost(f"the bus ended the connection{f': {exc}' if exc else ''}")
+        self._calls.end(fault)
+        if not self._authenticated.done():
+            self._authenticated.set_exception(fault)
         if not self._authenticated.cancelled():
             # It may be that nobody asks any more, and asyncio warns of an exception that nobody looked at.
             self._authenticated.exception()
@@ -289,23 +317,26 @@ class Connection(asyncio.BufferedProtocol):
         except Exception:  # noqa: BLE001  # the libraries raise whatever their parsing stumbles over
             message = None
         library.trim_signatures()
-        sender = message.sender or _DRIVER if message else ""
+        if message and not frame.oversized and bool(message.signature) != bool(message.body):
+            message = None
+        sender = message.sender or DRIVER if message else ""
         if not (library.is_bus_name_valid(sender) and sender.isprintable()):
             self.dropped += 1
         elif frame.kind == frames.METHOD_CALL:
             self._answerer.answer(self.on_call, frame, message)
         elif frame.kind == frames.SIGNAL:
-            if message.sender == _DRIVER and self.on_signal:
-                self.on_signal(Signal(message.member, list(message.body)))
-        elif (waiting := self._waiting.get(message.reply_serial)) and not waiting.done():
-            waiting.set_result(message)
+            if (message.sender, message.member, message.signature) == (DRIVER, "NameOwnerChanged", "sss"):
+                name, _, owner = message.body
+                self._departures.changed(name, owner)
+        else:
+            self._calls.answered(sender, message)
 
     def _wanted(self, frame: frames.Frame) -> bool:
         if frame.kind == frames.METHOD_CALL:
             return not frame.flags & frames.NO_REPLY_EXPECTED
         if frame.kind == frames.SIGNAL:
-            return self.on_signal is not None and _DRIVER.encode() in frame.data and not frame.oversized
-        return bool(self._waiting)
+            return bool(self._departures) and DRIVER.encode() in frame.data and not frame.oversized
+        return bool(self._calls)
 
     # Outgoing.
 
@@ -313,7 +344,7 @@ class Connection(asyncio.BufferedProtocol):
         """Marshal a message, hand it to the transport and return its serial; a lost connection takes nothing."""
         self._serial = self._serial % 0xFFFFFFFF + 1
         message = library.Message(message_type=_TYPES[kind], serial=self._serial, **parts)
-        if self._transport:
+        if self._transport and not self._transport.is_closing():
             encoded = message._marshall(False)  # noqa: SLF001  # the library's own connection does this
             if reply and reply.signature:
                 encoded = frames.with_body(encoded, reply.signature, reply.encoded)

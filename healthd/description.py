@@ -11,7 +11,8 @@ from healthd.model import SINGLE, Cycle, Event, HealthReport, Reading, Snapshot
 def describe(snapshot: Snapshot) -> str:
     """Return the whole snapshot as one JSON object.
 
-    Keys: `version`, `time`, `boot_id`, `since_boot` and `interval` (seconds), `seq`, `health` (`severity`,
+    Keys: `version`, `time`, `boot_id`, `since_boot` and `interval` (seconds), `seq`, `configuration` (the faults
+    of one that was refused, a line each; "" where it is in force), `health` (`severity`,
     `reasons`), `readings` by family and, where a family has several, by instance, and `unavailable` (`problem`,
     `reason`, `remedy`) by family or `family@instance`.
     """
@@ -23,6 +24,7 @@ def describe(snapshot: Snapshot) -> str:
             "since_boot": snapshot.instant.since_boot,
             "interval": snapshot.interval,
             "seq": snapshot.seq,
+            "configuration": snapshot.configuration,
             **_state(snapshot),
         }
     )

@@ -3,7 +3,7 @@
     HealthdError
     ├── UsageError          an option or argument can't be used
     ├── NoQuantity          a text is no duration or no size (in `quantity`)
-    ├── ConfigError         a configuration has faults (in `config`)
+    ├── ConfigError         a configuration has faults
     ├── Unobserved          something could not be observed, and why
     ├── BadEvent            a line is no event that can be read
     ├── RecordingError
@@ -28,6 +28,14 @@ class HealthdError(Exception):
 
 class UsageError(HealthdError):
     """An option or argument can't be used."""
+
+
+class ConfigError(HealthdError):
+    """A configuration can't be used: `faults` are all its faults, a line each."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 class Unobserved(HealthdError):

@@ -56,6 +56,18 @@ _OTHERS = (
         'A family (instance "") or an instance became unavailable; after `timeout` its last values stay.',
     ),
     EventType(protocol.COLLECTOR_RECOVERED, "family, instance", "It is not unavailable any more."),
+    EventType(
+        protocol.COLLECTOR_DISABLED,
+        "family, instance, problem, reason, remedy",
+        "Somebody wants it not to be observed any more.",
+    ),
+    EventType(protocol.COLLECTOR_ENABLED, "family, instance", "It is observed again."),
+    EventType(
+        protocol.CONFIG_LOADED,
+        "files, rules, interval",
+        "A configuration is in force from this sample on: the files it is from, and what stands for the rules.",
+    ),
+    EventType(protocol.CONFIG_REFUSED, "faults", "A configuration has faults, and the one before it stays in force."),
     EventType(protocol.RUNTIME_STARTED, "version, interval", "healthd began: nothing holds of what was known before."),
     EventType(protocol.RUNTIME_STOPPED, "", "healthd was told to end."),
     EventType(
@@ -234,10 +246,13 @@ def _collector(old: Observation | None, new: Observation) -> Iterator[tuple[str,
     before = old.problems if old else {}
     for instance, problem in sorted(new.problems.items()):
         if instance not in before or before[instance].code != problem.code:
-            yield protocol.COLLECTOR_FAILED, {"family": new.family.name, "instance": instance, **problem_data(problem)}
+            name = protocol.COLLECTOR_DISABLED if problem.code == protocol.DISABLED else protocol.COLLECTOR_FAILED
+            yield name, {"family": new.family.name, "instance": instance, **problem_data(problem)}
     for instance in sorted(before):
         if instance not in new.problems:
-            yield protocol.COLLECTOR_RECOVERED, {"family": new.family.name, "instance": instance}
+            was = before[instance].code
+            name = protocol.COLLECTOR_ENABLED if was == protocol.DISABLED else protocol.COLLECTOR_RECOVERED
+            yield name, {"family": new.family.name, "instance": instance}
 
 
 def _entries(

@@ -13,6 +13,18 @@ import stat
 NOTICE = 25
 """Level of what is worth a look, and no fault."""
 
+LEVELS = {
+    "emerg": 70,
+    "alert": 60,
+    "crit": logging.CRITICAL,
+    "err": logging.ERROR,
+    "warning": logging.WARNING,
+    "notice": NOTICE,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+"""What `logging` calls syslog's levels, from the worst on; of the first two there is nothing here."""
+
 # By the least level; syslog's numbers.
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, NOTICE: 5, logging.INFO: 6}
 _DEBUG = 7
@@ -32,6 +44,36 @@ def configure(descriptor: int = 2) -> None:
     else:
         handler.setFormatter(logging.Formatter("healthd: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
+
+
+def level() -> str:
+    """Return the level from which on, to the worse, is logged: a key of `LEVELS`."""
+    now = logging.getLogger().level
+    return next((name for name, least in LEVELS.items() if least <= now), "debug")
+
+
+def set_level(name: str) -> None:
+    """Log that and worse from now on; raises KeyError for what is no key of `LEVELS`."""
+    logging.getLogger().setLevel(LEVELS[name])
+
+
+def target() -> str:
+    """Return where the log goes: `journal`, `console`, or `null` for nowhere (org.freedesktop.LogControl1(5))."""
+    return "null" if logging.root.manager.disable >= logging.CRITICAL else _stream()
+
+
+def targets() -> tuple[str, ...]:
+    """Return what the target can be set to; `auto` is where standard error leads."""
+    return "auto", _stream(), "null"
+
+
+def set_target(name: str) -> None:
+    """Have the log go nowhere, or where standard error leads; `name` is one of `targets`."""
+    logging.disable(logging.CRITICAL if name == "null" else logging.NOTSET)
+
+
+def _stream() -> str:
+    return "journal" if is_journal() else "console"
 
 
 def is_journal(descriptor: int = 2) -> bool:

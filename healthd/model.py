@@ -13,7 +13,7 @@ and from that declaration follow the D-Bus property and its documentation, the J
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
@@ -29,7 +29,6 @@ __all__ = [
     "SINGLE",
     "Account",
     "Acknowledgement",
-    "Archive",
     "Band",
     "Collector",
     "Condition",
@@ -153,7 +152,7 @@ class Status(Table):
     available: bool = state("Whether the values are true now; if not, Problem tells why.")
     problem: str = state(
         "Empty, or why there is no true value: permission, vanished, unmounted, timeout (the last values stay), "
-        "unsupported, malformed or failed."
+        "unsupported, disabled, malformed or failed."
     )
     sampled_at_usec: int | None = state(
         "When the values were last observed, µs since 1970 UTC; the largest number where they never were.",
@@ -235,6 +234,8 @@ class Snapshot:
     latest: Mapping[str, Observation]
     """By family: the last run of its collector, with raw readings for what is `live`."""
     health: HealthReport = field(default_factory=HealthReport)
+    configuration: str = ""
+    """Why the configuration on disk is not the one in force: its faults, a line each; "" where it is."""
 
     def value(self, family: Family, instance: str, metric: Metric) -> Any:
         """Return the present value of one metric, `None` where it is unknown.
@@ -322,19 +323,3 @@ class Publisher(Protocol):
 
     def account(self) -> Account:
         """Tell how it goes."""
-
-
-class Archive(Protocol):
-    """Answers what was. Times are seconds since 1970 UTC."""
-
-    def history(self, address: str, since: float, until: float, most: int) -> Awaitable[Sequence[Point]]:
-        """Return a gauge's points, oldest first.
-
-        `address`: `family.field` or `family.field@instance`. Raises KeyError where nothing is known of it.
-        """
-
-    def events(self, since: float, until: float, names: Sequence[str], most: int) -> Awaitable[Sequence[str]]:
-        """Return the newest `most` events as JSON lines, oldest first.
-
-        A name may end in `.*`; without names, all that are no samples.
-        """

@@ -1,7 +1,7 @@
 """One cycle, stage by stage: observe -> state -> health -> publish."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -11,6 +11,7 @@ from healthd.clock import Instant
 from healthd.errors import BadEvent
 from healthd.events import changes
 from healthd.health.judge import Judge
+from healthd.health.rule import Rule
 from healthd.model import Cycle, Event, Publisher, Sample, Snapshot, Source
 from healthd.state.history import History
 from healthd.state.store import Store
@@ -33,6 +34,12 @@ class Pipeline:
         self._publishers = list(publishers)
         self._failing: set[Publisher] = set()
         self._before: Snapshot | None = None
+        self._refused = ""
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What is known now."""
+        return self._before
 
     async def cycle(self) -> bool:
         """Go once through the stages, and tell whether anything was published."""
@@ -40,6 +47,8 @@ class Pipeline:
         if sample.begins or sample.states is not None:
             self._resume(sample)
         snapshot, transitions = self._judge.take(self._store.accept(sample), sample.events)
+        if self._refused:
+            snapshot = replace(snapshot, configuration=self._refused)
         self._history.take(snapshot)
         before = None if sample.begins else self._before
         self._before = snapshot
@@ -56,6 +65,21 @@ class Pipeline:
         except BadEvent as error:
             _log.warning("judging begins anew: %s", error)
             self._judge.resume(None)
+
+    def adopt(self, rules: Sequence[Rule]) -> None:
+        """Judge by these rules from the next cycle on, and take back that a configuration was refused."""
+        self._judge.adopt(rules)
+        self._refused = ""
+
+    def refuse(self, instant: Instant, faults: Sequence[str]) -> None:
+        """Take in, and publish, that a configuration has faults, and the one before stays in force."""
+        self._refused = "\n".join(faults)
+        if last := self._before:
+            self._before = replace(last, configuration=self._refused)
+            event = Event(instant, protocol.CONFIG_REFUSED, {"faults": list(faults)}, last.boot_id, last.seq)
+            self._publish(Cycle(last, self._before, (event,)))
+        else:
+            _log.error("the configuration before stays in force, as this one has faults: %s", "; ".join(faults))
 
     def acknowledge(self, instant: Instant, rule: str, instance: str, who: str, until: float) -> None:
         """Take in, and publish, that somebody has taken note of a condition; raises KeyError where there is none."""

@@ -18,14 +18,22 @@ CONDITION = INTERFACE + ".Condition"
 # Time from sample to sample where nobody says another, seconds.
 INTERVAL = 5.0
 
+# Where the configuration of the system is.
+CONFIGURATION = "/etc/healthd"
+
 # How a client names the daemon's bus; `--bus` wins over it.
 BUS_VARIABLE = "HEALTHD_BUS"
+
+# The polkit action that guards what changes something.
+MANAGE = "org.healthd.health1.manage"
 
 # Names of errors on the bus. The text beside one is for developers.
 ERROR = INTERFACE + ".Error"
 UNKNOWN_METRIC = ERROR + ".UnknownMetric"
 NOT_AVAILABLE = ERROR + ".NotAvailable"
 UNKNOWN_CONDITION = ERROR + ".UnknownCondition"
+UNKNOWN_COLLECTOR = ERROR + ".UnknownCollector"
+RELOAD_FAILED = ERROR + ".ReloadFailed"
 
 # Why something could not be observed; "" is the absence of a problem.
 PERMISSION = "permission"
@@ -33,14 +41,22 @@ VANISHED = "vanished"
 UNMOUNTED = "unmounted"
 TIMEOUT = "timeout"
 UNSUPPORTED = "unsupported"
+DISABLED = "disabled"
 MALFORMED = "malformed"
 FAILED = "failed"
+
+# It is so by the machine, or because somebody wants it: nothing failed.
+NO_FAULTS = (UNSUPPORTED, DISABLED)
 
 # Names of events that are not a family's `….updated`.
 INSTANCE_ADDED = "instance.added"
 INSTANCE_REMOVED = "instance.removed"
 COLLECTOR_FAILED = "collector.failed"
 COLLECTOR_RECOVERED = "collector.recovered"
+COLLECTOR_ENABLED = "collector.enabled"
+COLLECTOR_DISABLED = "collector.disabled"
+CONFIG_LOADED = "config.loaded"
+CONFIG_REFUSED = "config.refused"
 RUNTIME_STARTED = "runtime.started"
 RUNTIME_STOPPED = "runtime.stopped"
 RUNTIME_GAP = "runtime.gap"
@@ -48,7 +64,7 @@ HEALTH_TRANSITION = "health.transition"
 HEALTH_ACKNOWLEDGED = "health.acknowledged"
 HEALTH_WITNESSED = "health.witnessed"
 # What happens after a sample and before the next.
-BETWEEN_SAMPLES = (RUNTIME_STOPPED, HEALTH_ACKNOWLEDGED, HEALTH_WITNESSED)
+BETWEEN_SAMPLES = (RUNTIME_STOPPED, HEALTH_ACKNOWLEDGED, HEALTH_WITNESSED, CONFIG_REFUSED)
 # In recordings alone: what opens a segment, and the rows of one minute that a closed one begins with.
 SNAPSHOT = "snapshot"
 HISTORY = "history"

@@ -87,7 +87,9 @@ class Replay:
             if begun and sample.instant.time > self._until:
                 break
             silent = sample.silent or not begun
-            self._next = sample._replace(silent=silent)
+            # What happened after a sample may have been later than it ends.
+            events = tuple([event for event in sample.events if event.instant.time <= self._until])
+            self._next = sample._replace(silent=silent, events=events)
             if not silent and self._speed < math.inf:
                 due = max(due + self._distance(sample) / self._speed, loop.time() - 1.0)
             if due > loop.time() or loop.time() > turn + _SLICE:

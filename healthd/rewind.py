@@ -20,10 +20,14 @@ _PASSED_ON = (
     protocol.RUNTIME_GAP,
     protocol.HEALTH_ACKNOWLEDGED,
     protocol.HEALTH_WITNESSED,
+    protocol.CONFIG_LOADED,
+    protocol.CONFIG_REFUSED,
 )
+_FAILED = (protocol.COLLECTOR_FAILED, protocol.COLLECTOR_DISABLED)
+_RECOVERED = (protocol.COLLECTOR_RECOVERED, protocol.COLLECTOR_ENABLED)
 _CHANGES = (
-    protocol.COLLECTOR_FAILED,
-    protocol.COLLECTOR_RECOVERED,
+    *_FAILED,
+    *_RECOVERED,
     protocol.INSTANCE_ADDED,
     protocol.INSTANCE_REMOVED,
 )
@@ -52,7 +56,7 @@ class _Known:
     def fail(self, instance: str, problem: Problem) -> None:
         """Take in that an instance, or the whole family, is unavailable; only a timeout leaves its values known."""
         self.problems = self.problems | {instance: problem}
-        self.failures += problem.code != protocol.UNSUPPORTED
+        self.failures += problem.code not in protocol.NO_FAULTS
         if problem.code != protocol.TIMEOUT:
             for lost in self.readings if instance == SINGLE else [instance]:
                 self.readings[lost] = self.family.unknown
@@ -129,15 +133,21 @@ class Rewind:
             raise BadEvent("there is no snapshot before it")
         if self._last and not self._begins and self._last.boot_id == event.boot_id and event.seq <= self._last.seq:
             raise BadEvent(f"sample {event.seq} comes after sample {self._last.seq}")
+        if self._follow(event):
+            self._group.append(event)
+        else:
+            self.unknown[event.name] += 1
+
+    def _follow(self, event: Event) -> bool:
+        """Take in what an event of a sample says, and tell whether it is known here."""
         if event.name in self._by_event:
             self._merge(self._by_event[event.name], event.data)
         elif event.name in _CHANGES:
             self._change(event.name, event.data)
+        elif event.name == protocol.CONFIG_LOADED:
+            self._configure(event.data)
         # A transition is told again by whoever judges; but it may be all that a sample brought.
-        elif event.name not in (*_PASSED_ON, protocol.HEALTH_TRANSITION):
-            self.unknown[event.name] += 1
-            return
-        self._group.append(event)
+        return event.name in (*self._by_event, *_CHANGES, *_PASSED_ON, protocol.HEALTH_TRANSITION)
 
     def _silence(self, following: Event) -> Iterator[Sample]:
         """Yield the samples that left no event before this one."""
@@ -205,14 +215,13 @@ class Rewind:
     def _load(self, event: Event) -> Iterator[Sample]:
         """Take a snapshot in: an empty one says that healthd was started there; the first one comes silently."""
         readings, unavailable = _object(event.data, "readings"), _object(event.data, "unavailable")
-        schema, interval = event.data.get("schema"), event.data.get("interval")
+        schema = event.data.get("schema")
         if schema != protocol.SCHEMA_VERSION:
             self._ready = False
             raise BadEvent(
                 f"it was written with schema {schema!r:.20}, and this healthd reads {protocol.SCHEMA_VERSION}"
             )
-        if not isinstance(interval, float | int) or not _SHORTEST <= interval <= _LONGEST:
-            raise BadEvent(f"{interval!r:.20} is no interval")
+        interval = _interval(event.data)
         known = {name: self._loaded(name, data) for name, data in readings.items() if name in self._families}
         for address, problem in unavailable.items():
             name, _, instance = address.partition("@")
@@ -220,7 +229,7 @@ class Rewind:
                 if instance and self._families[name].single:
                     raise BadEvent(f"{name} has no instance {instance!r:.40}")
                 known.setdefault(name, _Known(self._families[name])).problems[instance] = _problem(problem)
-        self._known, self._interval = known, float(interval)
+        self._known, self._interval = known, interval
         self._silent, self._ready = not self._ready, True
         begins = not readings and not unavailable
         if "states" in event.data and (begins or self._silent):
@@ -232,6 +241,12 @@ class Rewind:
         if self._silent:
             # What has timed out was observed before: so its last values are known.
             yield self._before_timeouts(event)
+
+    def _configure(self, data: Mapping[str, Any]) -> None:
+        """Take a configuration in: from there on everything is observed anew."""
+        self._interval = _interval(data)
+        for known in self._known.values():
+            known.touched = True
 
     def _loaded(self, name: str, data: Any) -> _Known:
         known = _Known(self._families[name])
@@ -251,9 +266,9 @@ class Rewind:
         if family is None or not isinstance(instance, str) or not _possible(family, name, instance):
             raise BadEvent("it names no family, or no instance, that is known here")
         known = self._known.setdefault(family.name, _Known(family))
-        if name == protocol.COLLECTOR_FAILED:
+        if name in _FAILED:
             known.fail(instance, _problem(data))
-        elif name == protocol.COLLECTOR_RECOVERED:
+        elif name in _RECOVERED:
             known.recover(instance)
         elif name == protocol.INSTANCE_REMOVED:
             known.readings.pop(instance, None)
@@ -265,11 +280,18 @@ class Rewind:
 def _possible(family: Family, name: str, instance: str) -> bool:
     """Tell whether an event of this name can be of this instance: a whole family only fails and recovers."""
     if instance == SINGLE:
-        return name in (protocol.COLLECTOR_FAILED, protocol.COLLECTOR_RECOVERED)
+        return name in (*_FAILED, *_RECOVERED)
     return not family.single
 
 
 _SHORTEST, _LONGEST = 0.01, 86400.0
+
+
+def _interval(data: Mapping[str, Any]) -> float:
+    interval = data.get("interval")
+    if not isinstance(interval, float | int) or not _SHORTEST <= interval <= _LONGEST:
+        raise BadEvent(f"{interval!r:.20} is no interval")
+    return float(interval)
 
 
 def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:

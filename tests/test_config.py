@@ -15,14 +15,18 @@ from hypothesis import strategies as some
 from healthd.config import (
     LARGEST,
     Config,
-    ConfigError,
     History,
     Record,
     Tier,
-    load,
     parse,
+    read,
     reference,
 )
+from healthd.errors import ConfigError
+
+
+def load(path: str) -> Config:
+    return parse(read(path), path)
 
 
 @pytest.fixture
@@ -224,19 +228,20 @@ def test_one_tier_may_hold_twenty_thousand_rows_and_multiples_may_be_of_fraction
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("intervall = 5", "intervall: expected one of interval, record, history, rules, {}; did you mean interval?"),
-        ("[recrod]", "recrod: expected one of interval, record, history, rules, {}; did you mean record?"),
-        ("batch = 5", "batch: expected one of interval, record, history, rules, {}; did you mean record.batch?"),
+        ("intervall = 5", "intervall: expected one of KEYS, {}; did you mean interval?"),
+        ("[recrod]", "recrod: expected one of KEYS, {}; did you mean record?"),
+        ("batch = 5", "batch: expected one of KEYS, {}; did you mean record.batch?"),
         ("history.serie = 5", "history.serie: expected one of tiers, series, {}; did you mean history.series?"),
         ("history.interval = 5", "history.interval: expected one of tiers, series, {}; did you mean interval?"),
         ("history.qqq = 5", "history.qqq: expected one of tiers, series, {}"),
         ("history.'a.b\\n' = 5", "history.'a.b\\\\n': expected one of tiers, series, {}"),
-        ('"" = 5', "'': expected one of interval, record, history, rules, {}"),
-        ('".\\n" = 5', "'.\\n': expected one of interval, record, history, rules, {}"),
-        (f"{'q' * 500} = 5", f"{'q' * 60}…: expected one of interval, record, history, rules, {{}}"),
+        ('"" = 5', "'': expected one of KEYS, {}"),
+        ('".\\n" = 5', "'.\\n': expected one of KEYS, {}"),
+        (f"{'q' * 500} = 5", f"{'q' * 60}…: expected one of KEYS, {{}}"),
     ],
 )
 def test_an_unknown_key_is_told_with_the_one_that_was_meant(text, told):
+    told = told.replace("KEYS", "interval, record, history, collectors, rules")
     assert faults(text) == [told.format("found an unknown key")]
 
 
@@ -340,6 +345,8 @@ def test_the_documentation_names_every_key_once_with_a_sentence():
         "history.tiers[].step",
         "history.tiers[].keep",
         "history.series",
+        "collectors",
+        "collectors.disabled",
         "rules",
     ]
     assert all(entry.summary.endswith(".") and entry.type for entry in reference())
@@ -347,7 +354,7 @@ def test_the_documentation_names_every_key_once_with_a_sentence():
 
 def test_a_file_of_what_the_documentation_calls_default_is_the_default(file):
     lines = [f"{entry.key} = {entry.default}" for entry in reference() if entry.default]
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert load(file("\n".join(lines))) == Config()
 
 
@@ -436,3 +443,11 @@ def test_any_bytes_are_a_configuration_or_faults(content):
     for fault in told:
         assert fault.startswith(f"/dev/fd/{reader}: ")
         assert len(fault.splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["a." * 500 + "a", "rules." + "a." * 1000 + "a", "rules.x.'" + "a'.b" * 20])
+def test_tables_that_lie_too_deep_in_each_other_are_a_fault(file, key):
+    path = file(f"{key} = 1")
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert len(raised.value.faults) == 1

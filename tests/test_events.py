@@ -188,6 +188,7 @@ def test_describe_is_this_object():
         "since_boot": 105.25,
         "interval": 5.0,
         "seq": 2,
+        "configuration": "",
         "health": {"severity": "unknown", "since": None, "reasons": [], "conditions": {}},
         "readings": {
             "load": {"load1": 0.5, "load5": 0.25, "load15": 1.0},
@@ -217,6 +218,7 @@ def test_describe_gives_its_keys_in_this_order():
         "since_boot",
         "interval",
         "seq",
+        "configuration",
         "health",
         "readings",
         "unavailable",

@@ -151,3 +151,32 @@ def test_the_journal_is_known_by_device_and_inode(monkeypatch):
             assert not log.is_journal(ours.fileno())
     assert not log.is_journal(ours.fileno())
     assert not log.is_journal(10**6)
+
+
+def test_each_level_has_one_name_and_what_lies_between_counts_as_the_one_below(monkeypatch):
+    root = logging.RootLogger(logging.WARNING)
+    monkeypatch.setattr(logging, "getLogger", lambda: root)
+    for name in log.LEVELS:
+        log.set_level(name)
+        assert log.level() == name
+    for level, name in ((0, "debug"), (5, "debug"), (24, "info"), (log.NOTICE, "notice"), (99, "emerg")):
+        root.setLevel(level)
+        assert log.level() == name
+    with pytest.raises(KeyError):
+        log.set_level("loud")
+
+
+def test_the_target_is_the_journal_where_standard_error_leads_there():
+    reading, writing = os.pipe()
+    there = os.fstat(writing)
+    script = (
+        "first = log.target(); log.set_target('null'); say.error('lost'); "
+        "second = log.target(); log.set_target('auto'); say.error('%s %s %s', first, second, log.targets())"
+    )
+    environment = {**os.environ, "JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"}
+    try:
+        assert run(script, writing, env=environment).returncode == 0
+        assert os.read(reading, 1000) == b"<3>journal null ('auto', 'journal', 'null')\n"
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -36,7 +36,7 @@ def those(*texts: str):
 
 def test_the_table_of_rules_is_up_to_date():
     tables = runpy.run_path(os.path.join(ROOT, ".make", "tables"))["tables"]()
-    assert TABLE.split("\n<!-- end -->")[0] == tables["rules"], "run: make interfaces"
+    assert TABLE.split("\n<!-- end -->")[0] == tables["rules"], "run: make generated"
 
 
 def test_each_rule_of_healthd_has_a_row_with_all_that_it_says():

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from healthctl import terminal
+from healthctl import candidates, terminal
 from healthctl.client import Client
 from healthctl.errors import UnknownCondition
 from healthctl.naming import meant
@@ -17,12 +17,12 @@ Examples:
   healthctl acknowledge filesystem_space@/srv           until it is over, or becomes worse
   healthctl acknowledge filesystem_space@/srv --for 1d  for a day at most
 
-Exit codes: 0 done, 64 there is no such condition, or it is ok, 77 only root may.
+Exit codes: 0 done, 64 there is no such condition, or it is ok, 77 this user may not.
 """
 
 
 @click.command("acknowledge", short_help="Take note of a condition.", epilog=_EXAMPLES)
-@click.argument("name", metavar="CONDITION")
+@click.argument("name", metavar="CONDITION", shell_complete=candidates.wrongs)
 @click.option(
     "--for",
     "length",
@@ -35,7 +35,8 @@ Exit codes: 0 done, 64 there is no such condition, or it is ok, 77 only root may
 def command(context: click.Context, name: str, length: float | None) -> None:
     """Take note of a condition: it does not count for the host until it is over or becomes worse.
 
-    CONDITION is a name that `healthctl conditions` lists, or a rule: then all of it that is not ok. Only root may.
+    CONDITION is a name that `healthctl conditions` lists, or a rule: then all of it that is not ok. Only root
+    may, and whom polkit allows it.
     """
     settings = context.ensure_object(Settings)
     with Client(settings.bus) as client:

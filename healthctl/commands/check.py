@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from healthctl import terminal
+from healthctl import candidates, terminal
 from healthctl.client import Client
 from healthctl.errors import HealthctlError
 from healthctl.naming import is_of, unknown
@@ -62,7 +62,13 @@ def _unknown(reason: str) -> click.exceptions.Exit:
 
 
 @click.command("check", cls=Plugin, short_help="The verdict as a monitoring plug-in.", epilog=_EXAMPLES)
-@click.option("--only", multiple=True, metavar="RULE", help="Only conditions of this rule; may be repeated.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="RULE",
+    shell_complete=candidates.conditions,
+    help="Only conditions of this rule; may be repeated.",
+)
 @shared
 @click.pass_context
 def command(context: click.Context, only: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from healthctl import terminal
+from healthctl import candidates, terminal
 from healthctl.address import absent, explained
 from healthctl.client import Client
 from healthctl.errors import UnknownMetric
@@ -14,7 +14,7 @@ from healthctl.render.style import Style
 
 
 @click.command("get", short_help="The present values of some metrics.")
-@click.argument("metrics", metavar="METRIC...", nargs=-1, required=True)
+@click.argument("metrics", metavar="METRIC...", nargs=-1, required=True, shell_complete=candidates.metrics)
 @shared
 @click.pass_context
 def command(context: click.Context, metrics: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from healthctl import terminal
+from healthctl import candidates, terminal
 from healthctl.address import Metrics, absent, resolve, unknown
 from healthctl.client import Client
 from healthctl.errors import Unavailable, UnknownMetric, UsageError
@@ -30,7 +30,7 @@ Where there are no data of any of the metrics, it says so and exits with 69, as 
 
 
 @click.command("history", short_help="How metrics went.", epilog=_EXAMPLES)
-@click.argument("metrics", metavar="METRIC...", nargs=-1, required=True)
+@click.argument("metrics", metavar="METRIC...", nargs=-1, required=True, shell_complete=candidates.gauges)
 @click.option("--since", type=when, default="-1h", metavar="TIME", help="When it begins.  [default: -1h]")
 @click.option("--until", type=when, metavar="TIME", help="When it ends.  [default: now]")
 @click.option(

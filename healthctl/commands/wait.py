@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from healthctl import terminal
+from healthctl import candidates, terminal
 from healthctl.client import Client
 from healthctl.errors import Unavailable, Unmet, complaint
 from healthctl.naming import is_of
@@ -41,6 +41,7 @@ Exit codes: 0 it is so, {protocol.EXIT_TAKEN} it is not within the timeout,
     "--until",
     required=True,
     metavar="ok|warning|critical|CONDITION",
+    shell_complete=candidates.ends,
     help="What to wait for: a verdict (warning: or worse), or that a condition, or any of a rule, is there.",
 )
 @click.option(

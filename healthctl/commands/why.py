@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from healthctl import terminal
+from healthctl import candidates, terminal
 from healthctl.client import Client
 from healthctl.errors import Unavailable, UnknownCondition, UnknownMetric
 from healthctl.naming import meant, unknown
@@ -36,7 +36,7 @@ Examples:
 
 
 @click.command("why", short_help="Why the machine is as it is.", epilog=_EXAMPLES)
-@click.argument("name", metavar="[CONDITION]", default="")
+@click.argument("name", metavar="[CONDITION]", default="", shell_complete=candidates.conditions)
 @shared
 @click.pass_context
 def command(context: click.Context, name: str) -> None:

@@ -67,6 +67,8 @@ class Described:
             family: _object(readings) for family, readings in _object(content.get("readings")).items()
         }
         self._unavailable = _object(content.get("unavailable"))
+        self.faults = len(text(described, "configuration").splitlines())
+        """How many faults the configuration has that was refused."""
 
     @property
     def time(self) -> float | None:

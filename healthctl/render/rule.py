@@ -9,6 +9,7 @@ from healthctl.render.units import span
 _OPERATORS = {
     "": "{metric}",
     "mean": "mean of {metric} over {window}",
+    "share": "{metric}, of what came within {window}",
     "increase": "growth of {metric} within {window}",
     "changes": "how often {metric} changed within {window}",
     "episodes": "how often {metric} began to be true within {window}",

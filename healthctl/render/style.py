@@ -33,10 +33,11 @@ class Glyphs(NamedTuple):
     system: str
     iowait: str
     free: str
+    became: str
 
 
-_UNICODE = Glyphs("●", "…", "°C", "↓", "↑", "█", "▓", "▒", "░")
-_ASCII = Glyphs("*", ">", "C", "rx", "tx", "#", "=", "-", ".")
+_UNICODE = Glyphs("●", "…", "°C", "↓", "↑", "█", "▓", "▒", "░", "→")
+_ASCII = Glyphs("*", ">", "C", "rx", "tx", "#", "=", "-", ".", "->")
 
 
 class Style(NamedTuple):

@@ -6,7 +6,16 @@ from healthctl.render.units import age
 
 
 def verdict(frame: Frame) -> list[Line]:
-    """Draw the first line, and a line for each condition where there are some."""
+    """Draw the first line, a line for each condition where there are some, and what is wrong with the configuration."""
+    lines = _judged(frame)
+    if faults := frame.described.faults:
+        count = "a fault" if faults == 1 else f"{faults} faults"
+        words = f"configuration: {count}, the one before is in force: healthctl config check"
+        lines.append([("  ", ""), (words, "warning")])
+    return lines
+
+
+def _judged(frame: Frame) -> list[Line]:
     described, glyphs = frame.described, frame.style.glyphs
     severity = described.severity
     line: Line = [(f"{glyphs.dot} {severity}", severity)]

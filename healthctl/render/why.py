@@ -66,7 +66,7 @@ def why(explained: Explained, width: int, style: Style) -> list[str]:
     page = _Page(
         style.clean(explained.name), told, rule if isinstance(rule, dict) else {}, explained, width - LABEL, style
     )
-    blocks = [_head(page), _rule(page), _evidence(page), _who(page), _meanwhile(page), _advice(page)]
+    blocks = [_head(page), _rule(page), _evidence(page), _who(page), _moved(page), _meanwhile(page), _advice(page)]
     lines: list[Line] = []
     for block in filter(None, blocks):
         lines += [[], *block] if lines else block
@@ -173,6 +173,24 @@ def _who(page: _Page) -> list[Line]:
     # Broken only where it must be: the space before the figures tells them apart.
     parts = (part for row in rows for part in (wrap(row, page.room) if cells(row) > page.room else [row]))
     return section("Who", ([(part, "")] for part in parts))
+
+
+def _moved(page: _Page) -> list[Line]:
+    """Tell which other metrics moved while it built up: what was usual before, and then."""
+    movers = page.told.get("movers")
+    if not isinstance(movers, list):
+        return []
+    moves = [(text(move, "metric"), _move(move, page.style)) for move in movers if isinstance(move, dict)]
+    figures = names_width((figures for _, figures in moves), page.room)
+    column = min(names_width((name for name, _ in moves), page.room), max(page.room - figures - len(_APART), 8))
+    mark = page.style.glyphs.mark
+    lines: list[Line] = [[(pad(name, column, mark), ""), (_APART, ""), (figures, "")] for name, figures in moves]
+    return section("Moved", lines or [[("nothing else that is unusual", "")]])
+
+
+def _move(move: Values, style: Style) -> str:
+    before, after = (condition.quantity(number(move, key), text(move, "unit"), style) for key in ("before", "after"))
+    return f"{before} {style.glyphs.became} {after}"
 
 
 def _meanwhile(page: _Page) -> list[Line]:

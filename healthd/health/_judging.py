@@ -92,7 +92,7 @@ class Judging:
         """Tell whether the rule is meant for an instance, and whether there should be a value."""
         if is_there:
             return (is_known or state is not None) and self._rule.is_for(self._snapshot, entry)
-        if entry.status.problem == protocol.UNSUPPORTED:
+        if entry.status.problem in protocol.NO_FAULTS:
             return False
         # Nobody knows whether a rule is meant for what was never seen, where there are several.
         return state is not None or (self._rule.family.single and self._rule.is_for(self._snapshot, entry))

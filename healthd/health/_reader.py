@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from healthd.health._scale import LARGEST, TRUE, BadThreshold
-from healthd.health.operand import OPERATORS, Operator
+from healthd.health.operand import OPERATORS, Operator, share
 from healthd.health.threshold import Field, Level, Names, Read, Threshold, parse
 from healthd.quantity import NoQuantity, duration, found
 
@@ -112,7 +112,15 @@ class Reader:
                 self.fault(key, error.expected, error.found)
         return tuple(made)
 
-    def operator(self, looked_at: Sequence[Field]) -> Operator | None:
+    def number(self, key: str) -> float:
+        """Return a number that is not below zero, zero where there is none."""
+        value = self._table.get(key, 0.0)
+        if TRUE[float](value) and value >= 0:
+            return float(value)
+        self.fault(key, "a number that is not below zero", found(value))
+        return 0.0
+
+    def operator(self, looked_at: Sequence[Field], per: Sequence[Field]) -> Operator | None:
         """Return the operator, which has to suit what it looks at."""
         operator = OPERATORS.get(self.one_of("operator", OPERATORS))
         if operator and operator.takes and any(field.scale.type not in operator.takes for field in looked_at):
@@ -120,6 +128,12 @@ class Reader:
             self.fault("operator", f"a metric that is {kind} for {operator.name}", looked_at[0].name)
         if operator and operator.has_window and not self.seconds("window", 0.0):
             self.fault("window", f'a duration like "10min" for the operator {operator.name}', "nothing")
+        if operator and operator.divides:
+            if not per and not self.has("per"):
+                self.fault("per", f"what {operator.name} is of", "nothing")
+            return operator._replace(look=partial(share, least=self.number("least")))
+        if self.has("least"):
+            self.fault("least", "the operator share with it", "none" if operator is None else operator.name)
         return operator
 
     def filters(

@@ -173,6 +173,7 @@ def restored(content: Any, rules: Iterable[Rule]) -> States:
                 ]
             ),
             report=report,
+            rules=tuple(forms.values()),
             who={resource: {**seen, "time": _number(seen["time"])} for resource, seen in content["who"].items()},
         )
     except (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError) as error:

@@ -32,6 +32,26 @@ class Transition(NamedTuple):
     state: State
 
 
+def adopted(states: States, rules: Sequence[Rule], time: float) -> tuple[States, list[Transition]]:
+    """Return what goes on under other rules, and the conditions that are over as their rules are gone, or others."""
+    forms = {rule.name: rule.form for rule in rules}
+    kept = {
+        rule.name: states.states[rule.name]
+        for rule in states.rules
+        if rule.name in states.states and forms.get(rule.name) == rule.form
+    }
+    over = [
+        each
+        for rule in states.rules
+        for each in _transitions(rule, states.states.get(rule.name, _NOTHING), kept.get(rule.name, _NOTHING), time)
+    ]
+    present = tuple([key for key in states.present if key[0] in kept])
+    report = HealthReport()
+    if rules:
+        report = _report(states.report, [kept[rule][instance] for rule, instance in present], time)
+    return states._replace(states=kept, present=present, report=report, entries={}, due={}, rules=rules), over
+
+
 def step(rules: Sequence[Rule], states: States, snapshot: Snapshot) -> tuple[States, list[Transition]]:
     """Return what the conditions are now, and what changed.
 

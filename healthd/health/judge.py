@@ -10,7 +10,7 @@ from healthd import protocol
 from healthd.clock import iso
 from healthd.health._judging import Judging, decisive
 from healthd.health.condition import RANKS, Key, State, States, restored
-from healthd.health.evaluator import Transition, acknowledged, address, step
+from healthd.health.evaluator import Transition, acknowledged, address, adopted, step
 from healthd.health.rule import Rule
 from healthd.model import Condition, Event, HealthReport, Snapshot
 
@@ -22,14 +22,23 @@ class Judge:
     """Gives each snapshot its verdict."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self.rules = tuple(rules)
-        self._by_name = {rule.name: rule for rule in rules}
-        self._users = [rule for rule in rules if rule.who]
+        self._adopt(tuple(rules))
+        self._adopted = self.rules
+        """The rules of the next snapshot."""
         self._states = States()
-        self._conditions: dict[Key, tuple[State, Condition]] = {}
         self._snapshot: Snapshot | None = None
         self.wanted: frozenset[str] = frozenset()
         """Resources of which it should be seen now who uses most."""
+
+    def _adopt(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        self._by_name = {rule.name: rule for rule in rules}
+        self._users = [rule for rule in rules if rule.who]
+        self._conditions: dict[Key, tuple[State, Condition]] = {}
+
+    def adopt(self, rules: Sequence[Rule]) -> None:
+        """Judge by these rules from the next snapshot on; what is known of those that stay goes on."""
+        self._adopted = tuple(rules)
 
     @property
     def states(self) -> States:
@@ -46,16 +55,20 @@ class Judge:
 
         `happened`: what was recorded beside the sample; what people did, and what was seen, is taken in again.
         """
+        time = snapshot.instant.time
+        over: list[Transition] = []
+        if self._adopted is not self.rules:
+            self._adopt(self._adopted)
+            self._states, over = adopted(self._states, self.rules, time)
         before = self._states.states
         self._snapshot = snapshot
         self._states, transitions = step(self.rules, self._states, snapshot)
-        time = snapshot.instant.time
         seen = {name for name, who in self._states.who.items() if 0.0 <= time - who["time"] < SEEN_FOR}
         self.wanted = frozenset(_wanted(self._users, before, self._states.states, seen))
         events = [
             Event(snapshot.instant, protocol.HEALTH_TRANSITION, _told(each), snapshot.boot_id, snapshot.seq)
             # By name, whoever observed them in which order.
-            for each in sorted(transitions, key=_name_of)
+            for each in sorted([*over, *transitions], key=_name_of)
         ]
         for event in happened:
             self._follow(event)

@@ -43,6 +43,8 @@ class Operator(NamedTuple):
     """That of its value; `None` for that of what it looks at."""
     row: int = 0
     """How many numbers it remembers of each time within its window; 0 where it has none."""
+    divides: bool = False
+    """Whether it looks at a pair, a part and its whole: those are not divided before."""
 
     @property
     def has_window(self) -> bool:
@@ -73,21 +75,56 @@ _POINTS = 24
 
 def mean(memory: Memory, value: Any, now: float, window: float) -> Outcome:
     """Return the mean over the window, once most of that was observed."""
-    width = window / _PARTS
     before, parts, last = memory or (None, (), now)
-    passed = now - last
-    if before is not None and passed > 0:
+    parts = _gone_on(parts, last, now, window, () if before is None else (before,))
+    seconds, total = sum([part[1] for part in parts]), sum([part[2] for part in parts])
+    held = total / seconds if _is_covered(seconds, window) else None
+    return Outcome((value, parts, now), held, now + window / _PARTS)
+
+
+def share(memory: Memory, value: Any, now: float, window: float, *, least: float = 0.0) -> Outcome:
+    """Return which share a part had of its whole within the window, by the rates of both, once most was observed.
+
+    Where there was less than `least` of the whole, the share is zero: that is too little to tell.
+    """
+    before, parts, last, whole = memory or (None, (), now, 0.0)
+    parts = _gone_on(parts, last, now, window, () if before is None else (before, whole))
+    part, whole = value or (None, 0.0)
+    some = sum([each[2] for each in parts])
+    if not (some or part):
+        # As it is with most of them most of the time: that is no share of whatever there was.
+        return Outcome((part, parts, now, whole), None if value is None else 0.0)
+    seconds, total = sum([each[1] for each in parts]), sum([each[3] for each in parts])
+    # What failed may not be counted in the whole.
+    total = max(some, total)
+    held = (some / total if total and total >= least else 0.0) if _is_covered(seconds, window) else None
+    return Outcome((part, parts, now, whole), held, now + window / _PARTS)
+
+
+Parts = tuple[tuple[float, ...], ...]
+"""When each part of a window began, how many seconds of it were seen, and totals over these; oldest first."""
+
+
+def _gone_on(parts: Parts, last: float, now: float, window: float, rates: tuple[float, ...]) -> Parts:
+    """Return the parts of the window until now, when it was seen how the rates were since the last time."""
+    width = window / _PARTS
+    first = now - window - width
+    while rates and last < now:
+        last = max(last, first)
         start = last // width * width
+        end = min(start + width, now)
+        # A binary fraction may end where it begins.
+        end = end if end > last else now
+        more = (end - last, *[rate * (end - last) for rate in rates])
         if parts and parts[-1][0] == start:
-            _, seconds, total = parts[-1]
-            parts = (*parts[:-1], (start, seconds + passed, total + before * passed))
-        else:
-            parts = (*parts, (start, passed, before * passed))
-    parts = tuple([part for part in parts if part[0] > now - window - width])
-    seconds = sum([part[1] for part in parts])
-    is_covered = seconds > 0 and seconds >= COVERAGE * window
-    held = sum([part[2] for part in parts]) / seconds if is_covered else None
-    return Outcome((value, parts, now), held, now + width)
+            more = tuple([one + other for one, other in zip(parts[-1][1:], more, strict=True)])
+            parts = parts[:-1]
+        parts, last = (*parts, (start, *more)), end
+    return tuple([part for part in parts if part[0] > first])
+
+
+def _is_covered(seconds: float, window: float) -> bool:
+    return seconds > 0 and seconds >= COVERAGE * window
 
 
 def increase(memory: Memory, value: Any, now: float, window: float) -> Outcome:
@@ -183,6 +220,7 @@ OPERATORS: Mapping[str, Operator] = {
         Operator("turned", turned, FLAGS),
         Operator("lost", lost, FLAGS),
         Operator("seconds_to_limit", seconds_to_limit, NUMBERS, Unit.SECONDS, row=2),
+        Operator("share", share, NUMBERS, row=4, divides=True),
     )
 }
 """By the names that rules call them."""

@@ -23,8 +23,8 @@ RESOURCES = ("cpu", "memory", "io")
 
 _NAME = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _KEYS = (
-    "enabled", "summary", "why", "remedy", "metric", "per", "operator", "window", "limit", *LEVELS, "clear_after",
-    "where", "requires", "unless", "inhibits", "grace", "who",
+    "enabled", "summary", "why", "remedy", "metric", "per", "operator", "window", "least", "limit", *LEVELS,
+    "clear_after", "where", "requires", "unless", "inhibits", "grace", "who",
 )  # fmt: skip
 
 
@@ -96,12 +96,14 @@ class Rule(NamedTuple):
         return named.get(field, self.scale.unit)
 
     def raw(self, snapshot: Snapshot, entry: Entry) -> Any:
-        """Return the value before the operator, `None` where it is unknown."""
+        """Return the value before the operator, `None` where it is unknown; for one that divides part and whole."""
         if len(self.fields) == 1 and not self.per:
             return self.fields[0].read(snapshot, entry)
         total, whole = _sum(self.fields, snapshot, entry), _sum(self.per, snapshot, entry)
         if not self.per or total is None or whole is None:
             return None if self.per else total
+        if self.operator and self.operator.divides:
+            return total, whole
         # Where there was nothing at all there was no fault, and where there were faults alone all was one.
         return total / whole if whole else float(total > 0)
 
@@ -195,7 +197,7 @@ def _made(name: str, reader: Reader, names: Names) -> Rule | None:
         return None
     if (len(fields) > 1 or per) and not all(field.scale.is_number for field in (*fields, *per)):
         reader.fault("metric", "numbers, where several are added or divided", fields[0].name)
-    operator = reader.operator(fields)
+    operator = reader.operator(fields, per)
     bases, limit = reader.limit(names)
     names = names._replace(scale=_scale(fields, per, operator), limit=limit)
     levels = tuple([level for severity in LEVELS if (level := reader.level(severity, names))])

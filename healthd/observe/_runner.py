@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -60,14 +60,22 @@ class CollectorRunner:
         except Exception as error:  # noqa: BLE001  # isolation: whatever a collector raises stays with its family
             readings = {}
             found = problems[SINGLE] = problem(error)
-            self._failures += found.code != protocol.UNSUPPORTED
+            self._failures += found.code not in protocol.NO_FAULTS
         duration = time.perf_counter() - began
         self._observation = Observation(self.family, now, readings, problems, duration, self._failures)
+
+    def end(self) -> None:
+        """There is nothing to let go of."""
 
     def take(self) -> Observation | None:
         """Return what was observed, once."""
         observation, self._observation = self._observation, None
         return observation
+
+
+def _disabled(family: str) -> Problem:
+    remedy = f"healthctl collectors --enable {family}, or collectors.disabled in the configuration"
+    return Problem(protocol.DISABLED, "it is switched off", remedy)
 
 
 def _refuse(why: Problem, _: Instant) -> Mapping[str, Reading]:
@@ -90,21 +98,63 @@ class Runner:
         self._started = {"version": protocol.VERSION, "interval": interval}
         self._finished = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._runners = [self._runner(make, roots) for make in collectors]
+        self._hurried = asyncio.Event()
+        self._roots = roots
+        self._collectors = {make.reading.family.name: make for make in collectors}
+        self._disabled: frozenset[str] = frozenset()
+        self._runners = {name: self._runner(name) for name in self._collectors}
         # Those that hand over to a thread begin first: they run while the others do.
-        self._runners.sort(key=lambda runner: not isinstance(runner, ProbingRunner))
+        self._runners = dict(sorted(self._runners.items(), key=lambda item: not isinstance(item[1], ProbingRunner)))
+        self._next = dict.fromkeys(self._runners, -math.inf)
+        self._paced = interval
+        """What the interval was when the last sample was taken."""
+        self._configured: Mapping[str, Any] | None = None
+        """What is to be told of the configuration with the next sample."""
+
+    def configure(self, interval: float, disabled: Container[str], told: Mapping[str, Any]) -> None:
+        """Observe at this interval from now on, and leave families out; `told` is said of it with the next sample."""
+        self.interval = interval
+        self._configured = told
+        self._disable(frozenset(name for name in self._collectors if name in disabled))
         self._next = dict.fromkeys(self._runners, -math.inf)
 
+    def set_enabled(self, family: str, *, enabled: bool) -> None:
+        """Observe a family from now on, or leave it out; raises KeyError where there is none of this name."""
+        if family not in self._collectors:
+            raise KeyError(family)
+        self._disable(self._disabled - {family} if enabled else self._disabled | {family})
+
+    def _disable(self, disabled: frozenset[str]) -> None:
+        """Leave these families out; what is observed again begins anew: nothing of it is known, and no rate."""
+        self._disabled, before = disabled, self._disabled
+        for name in disabled ^ before:
+            self._runners[name].end()
+            self._runners[name], self._next[name] = self._runner(name), -math.inf
+        self._hurried.set()
+
     async def ticks(self) -> AsyncIterator[None]:
-        """Yield at once, again for the first rates, and then at each tick."""
+        """Yield at once, again for the first rates, and then at each tick, and when it was changed what is observed."""
         yield
         await asyncio.sleep(FIRST_RATES)
         yield
-        async for _ in ticks(self._clock, self.interval):
-            yield
+        while True:
+            async for _ in ticks(self._clock, self.interval, self._sleep):
+                yield
+
+    async def _sleep(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+        except TimeoutError:
+            return False
+        if self._last:
+            # Over less time than that, rates say little.
+            await asyncio.sleep(max(self._last.since_boot + FIRST_RATES - self._clock.now().since_boot, 0.0))
+        return True
 
     async def sample(self) -> Sample:
         """Take a sample now; the first two are of everything that changes each tick, whatever is due."""
+        self._hurried.clear()
         now = self._clock.now()
         observations = await self.observe(now, first=self._seq < _FIRST)
         self._seq += 1
@@ -119,24 +169,31 @@ class Runner:
         if self._last is None:
             yield Event(now, protocol.RUNTIME_STARTED, self._started, self._boot_id, self._seq)
         else:
-            for reason, seconds in gaps(self._last, now, self.interval):
+            for reason, seconds in gaps(self._last, now, max(self.interval, self._paced)):
                 data = {"reason": reason, "seconds": seconds}
                 yield Event(now, protocol.RUNTIME_GAP, data, self._boot_id, self._seq)
+        if self._configured is not None:
+            yield Event(now, protocol.CONFIG_LOADED, self._configured, self._boot_id, self._seq)
+            self._configured = None
+        self._paced = self.interval
 
     async def observe(self, now: Instant, *, first: bool = False) -> tuple[Observation, ...]:
         """Run what is due, or at `first` everything that changes each tick, and return what it brought."""
-        for runner in self._runners:
-            if now.since_boot + _EARLY >= self._next[runner] or (first and not runner.family.every):
+        for name, runner in self._runners.items():
+            if now.since_boot + _EARLY >= self._next[name] or (first and not runner.family.every):
                 runner.begin(now)
                 self._schedule(runner, now, max(runner.family.every, self.interval))
-        if any(runner.busy for runner in self._runners):
+        if any(runner.busy for runner in self._runners.values()):
             await self._wait(FIRST_GRACE if first else GRACE)
-        observations = [found for runner in self._runners if (found := self._take(runner, now))]
+        observations = [found for runner in self._runners.values() if (found := self._take(runner, now))]
         return tuple(observations)
 
-    def _runner(self, make: CollectorType, roots: Roots) -> CollectorRunner | ProbingRunner:
+    def _runner(self, family: str) -> CollectorRunner | ProbingRunner:
+        make = self._collectors[family]
+        if family in self._disabled:
+            return CollectorRunner(make.reading.family, partial(_refuse, _disabled(family)))
         try:
-            collector = make(roots)
+            collector = make(self._roots)
         except Exception as error:  # noqa: BLE001  # isolation: a collector that can't be made is unavailable, not fatal
             return CollectorRunner(make.reading.family, partial(_refuse, problem(error)))
         if isinstance(collector, Probing):
@@ -149,17 +206,17 @@ class Runner:
 
     def _take(self, runner: CollectorRunner | ProbingRunner, now: Instant) -> Observation | None:
         observation = runner.take()
-        if observation and observation.problem and observation.problem.code == protocol.UNSUPPORTED:
+        if observation and observation.problem and observation.problem.code in protocol.NO_FAULTS:
             self._schedule(runner, now, max(RETRY, runner.family.every))
         return observation
 
     def _schedule(self, runner: CollectorRunner | ProbingRunner, now: Instant, period: float) -> None:
-        self._next[runner] = (math.floor((now.since_boot + _EARLY) / period) + 1) * period
+        self._next[runner.family.name] = (math.floor((now.since_boot + _EARLY) / period) + 1) * period
 
     async def _wait(self, grace: float) -> None:
         try:
             async with asyncio.timeout(grace):
-                while any(runner.busy for runner in self._runners):
+                while any(runner.busy for runner in self._runners.values()):
                     self._finished.clear()
                     await self._finished.wait()
         except TimeoutError:

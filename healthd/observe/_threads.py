@@ -90,7 +90,7 @@ class ProbingRunner:
         self._woken = woken
         self._run: _Run | None = None
         self._stuck: dict[str, threading.Thread] = {}
-        self._work: queue.SimpleQueue[_Run] | None = None
+        self._work: queue.SimpleQueue[_Run | None] | None = None
         self._thread: threading.Thread | None = None
         self._failures = 0
 
@@ -111,6 +111,12 @@ class ProbingRunner:
         else:
             self._hand_over(self._run)
 
+    def end(self) -> None:
+        """Let the thread end, at once or when what it waits for returns."""
+        if self._work:
+            work, self._work = self._work, None
+            work.put(None)
+
     def take(self) -> Observation | None:
         """Return what the run brought once it is done; past the deadline leave the hanging instance behind."""
         run = self._run
@@ -121,7 +127,7 @@ class ProbingRunner:
         if run.ended is None:
             return None
         self._run = None
-        if run.problems and any(found.code != protocol.UNSUPPORTED for found in run.problems.values()):
+        if run.problems and any(found.code not in protocol.NO_FAULTS for found in run.problems.values()):
             self._failures += 1
         return Observation(self.family, run.now, run.readings, run.problems, run.ended - run.began, self._failures)
 
@@ -152,10 +158,12 @@ class ProbingRunner:
             self._thread.start()
         self._work.put(run)
 
-    def _serve(self, work: "queue.SimpleQueue[_Run]") -> None:
+    def _serve(self, work: "queue.SimpleQueue[_Run | None]") -> None:
         # A thread that was left behind ends when what it waits for returns.
         while self._work is work:
             run = work.get()
+            if run is None:
+                return
             run.go(self._collector)
             run.ended = time.monotonic()
             with suppress(RuntimeError):  # the loop is closed: the daemon ends

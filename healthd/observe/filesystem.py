@@ -69,6 +69,12 @@ def measure(mount: Mount, device: str, figures: os.statvfs_result) -> Filesystem
     )
 
 
+_GRANT = (
+    f"let uid {os.geteuid()} into the directories above it; as a service, by the drop-in private-mounts.conf "
+    "(/usr/share/doc/healthd/examples/drop-ins)"
+)
+
+
 class FilesystemCollector:
     """Reads the mount table each time, and asks each file system in a probe of its own.
 
@@ -129,7 +135,11 @@ class FilesystemCollector:
             self._files.add(mount)
             self._choose()
             return None
-        return measure(mount, device, self._statvfs(path))
+        try:
+            found = self._statvfs(path)
+        except PermissionError as error:
+            raise Unobserved(protocol.PERMISSION, f"{mount.point}: {error.strerror}", _GRANT) from error
+        return measure(mount, device, found)
 
 
 def _device(sys: Tree, mount: Mount) -> str:

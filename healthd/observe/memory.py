@@ -33,6 +33,9 @@ class Memory(Reading):
     )
     shared_bytes: int | None = gauge(Unit.BYTES, "Shared memory and tmpfs (Shmem).", of="total_bytes")
     swap_total_bytes: int | None = state("Size of all swap (SwapTotal).", Unit.BYTES)
+    swap_disk_bytes: int | None = state(
+        "Size of the swap that is no compressed memory (zram; `/proc/swaps`).", Unit.BYTES
+    )
     swap_used_bytes: int | None = gauge(Unit.BYTES, "Swap in use (SwapTotal less SwapFree).", of="swap_total_bytes")
     swap_percent: float | None = gauge(Unit.PERCENT, "Swap in use, as a share of its total; unknown without swap.")
     swap_in_bytes: int | None = counter(Unit.BYTES, "Read back from swap since boot (pswpin).")
@@ -91,6 +94,15 @@ def oom_kills(vmstat: bytes) -> int | None:
     return int(words[1]) if len(words) == 2 and _counts(words[1]) else None
 
 
+def on_disk(swaps: bytes) -> int | None:
+    """Read how much of the swap in `/proc/swaps` is no zram, in bytes; `None` where it is no such table."""
+    # Names have their white space escaped.
+    head, *rows = [line.split() for line in swaps.splitlines()] or [[]]
+    if head[:1] != [b"Filename"] or not all(len(row) == 5 and _counts(row[2]) for row in rows):
+        return None
+    return sum(int(row[2]) for row in rows if not row[0].startswith(b"/dev/zram")) * 1024
+
+
 def _counts(word: bytes) -> bool:
     """Tell whether a word is a number that the kernel can have written."""
     return word.isdigit() and len(word) < 20
@@ -102,15 +114,18 @@ def _less(whole: int | None, part: int | None) -> int | None:
 
 
 class MemoryCollector:
-    """Reads `/proc/meminfo` and `/proc/vmstat`."""
+    """Reads `/proc/meminfo` and `/proc/vmstat`, and `/proc/swaps` where the size of swap is another one."""
 
     reading = Memory
 
     def __init__(self, roots: Roots, page_size: int = mmap.PAGESIZE) -> None:
         self._meminfo = roots.proc.file("meminfo")
         self._vmstat = roots.proc.file("vmstat")
+        self._swaps = roots.proc.file("swaps")
         self._page_size = page_size
         self._rates = Rates()
+        self._swap_total: int | None = None
+        self._swap_disk: int | None = None
 
     def collect(self, now: Instant) -> Mapping[str, Reading]:
         """Return one reading."""
@@ -137,6 +152,7 @@ class MemoryCollector:
             cached_bytes=cached,
             shared_bytes=found.get("shared"),
             swap_total_bytes=swap_total,
+            swap_disk_bytes=self._on_disk(swap_total),
             swap_used_bytes=swap_used,
             swap_percent=percent(swap_used, swap_total),
             swap_in_bytes=swapped[0] if swapped else None,
@@ -146,6 +162,21 @@ class MemoryCollector:
             swap_out_bytes_per_second=rates[1],
         )
         return {SINGLE: reading}
+
+    def _on_disk(self, swap_total: int | None) -> int | None:
+        """Return how much of the swap is no zram, looked up once for each size that there is of it."""
+        if swap_total != self._swap_total or self._swap_disk is None:
+            self._swap_total = swap_total
+            self._swap_disk = self._listed() if swap_total else swap_total
+        return self._swap_disk
+
+    def _listed(self) -> int | None:
+        try:
+            return on_disk(self._swaps.read())
+        except OSError:
+            return None
+        finally:
+            self._swaps.close()
 
     def _events(self, *, swaps: bool) -> bytes:
         """Return `/proc/vmstat`; without swap it may be missing."""

@@ -12,6 +12,7 @@ from healthd.errors import Unobserved
 from healthd.model import SINGLE, Reading, Unit, counter, family, gauge, state
 from healthd.observe._files import File, Roots, Tree
 from healthd.observe._rates import Rates
+from healthd.observe._routes import Routes
 
 
 @family("network", event="system.network.usage.updated", instances="interface")
@@ -25,6 +26,10 @@ class Network(Reading):
     carrier: bool | None = state("Whether the link is there (carrier); unknown while the interface is off.")
     speed_bytes_per_second: int | None = state(
         "What the link can carry (speed); unknown where the driver does not say.", Unit.BYTES_PER_SECOND
+    )
+    uplink: bool | None = state(
+        "Whether it carries the default route, or did last (`/proc/net/route`, `ipv6_route`), also below a bridge or a "
+        "bond; unknown while there was none since healthd runs."
     )
     rx_bytes: int | None = counter(Unit.BYTES, "Received (bytes).")
     tx_bytes: int | None = counter(Unit.BYTES, "Sent (bytes).")
@@ -111,6 +116,7 @@ class Link:
     """The link of one interface, from `/sys/class/net/NAME`."""
 
     def __init__(self, sys: Tree, name: str) -> None:
+        self.name = name
         self._sys = sys
         self._base = base = f"class/net/{name}"
         self.kind = _kind(sys, base)
@@ -179,7 +185,10 @@ class Interface(NamedTuple):
 
 
 class NetworkCollector:
-    """Reads `/proc/net/dev`, and sysfs: of physical interfaces each time, of others every 30 s."""
+    """Reads `/proc/net/dev`, and sysfs: of physical interfaces each time, of others every 30 s.
+
+    Routes are read as seldom, and after a link has changed.
+    """
 
     reading = Network
 
@@ -187,6 +196,8 @@ class NetworkCollector:
         self._dev = roots.proc.file("net/dev")
         self._sys = roots.sys
         self._rates = Rates()
+        self._routes = Routes(roots)
+        self._routes_due = True
         self._links_due = -inf
         self._by_line: dict[bytes, Interface] = {}
         self._by_name: dict[str, Interface] = {}
@@ -201,19 +212,27 @@ class NetworkCollector:
         all_links = now.since_boot >= self._links_due
         if all_links:
             self._links_due = now.since_boot + _LINK_EVERY
+        rerouted = (all_links or self._routes_due) and self._routes.changed()
+        self._routes_due = False
         by_line = {}
         for line in lines:
             if line in fresh:
                 by_line[line] = self._observe(*fresh[line], seconds, all_links=all_links)
                 continue
             known = self._by_line[line]
-            looked = known.link.physical or all_links
-            if (looked and known.link.changed(renewed=all_links)) or not known.idle or seconds is None:
+            if self._relinked(known, all_links=all_links) or rerouted or not known.idle or seconds is None:
                 known = self._known(known, known.counters, seconds)
             by_line[line] = known
         self._by_line = by_line
         self._by_name = {interface.name: interface for interface in by_line.values()}
         return {name: interface.reading for name, interface in self._by_name.items()}
+
+    def _relinked(self, known: Interface, *, all_links: bool) -> bool:
+        """Look at a link where that is due, and tell whether it changed: then routes will."""
+        if not (known.link.physical or all_links) or not known.link.changed(renewed=all_links):
+            return False
+        self._routes_due = True
+        return True
 
     def _observe(self, raw: bytes, counters: Counters, seconds: float | None, *, all_links: bool) -> Interface:
         name = raw.decode("utf-8", "backslashreplace")
@@ -221,13 +240,17 @@ class NetworkCollector:
         if known is None:
             link = Link(self._sys, os.fsdecode(raw))
             link.changed()
-            return _interface(name, link, counters, _UNKNOWN)
-        if known.link.physical or all_links:
-            known.link.changed(renewed=all_links)
+            self._routes_due = True
+            return self._interface(name, link, counters, _UNKNOWN)
+        self._relinked(known, all_links=all_links)
         return self._known(known, counters, seconds)
 
     def _known(self, known: Interface, counters: Counters, seconds: float | None) -> Interface:
-        return _interface(known.name, known.link, counters, rates(known.counters, counters, seconds))
+        return self._interface(known.name, known.link, counters, rates(known.counters, counters, seconds))
+
+    def _interface(self, name: str, link: Link, counters: Counters, rate: tuple[float | None, ...]) -> Interface:
+        reading = _reading(link, counters, rate, uplink=self._routes.carry(link.name))
+        return Interface(name, link, counters, reading, idle=rate == _STILL)
 
 
 def rates(before: Counters, after: Counters, seconds: float | None) -> tuple[float | None, ...]:
@@ -244,12 +267,13 @@ def rates(before: Counters, after: Counters, seconds: float | None) -> tuple[flo
     return tuple(found)
 
 
-def _interface(name: str, link: Link, counters: Counters, rate: tuple[float | None, ...]) -> Interface:
-    reading = Network(
+def _reading(link: Link, counters: Counters, rate: tuple[float | None, ...], *, uplink: bool | None) -> Network:
+    return Network(
         kind=link.kind,
         operstate=link.facts.operstate,
         carrier=link.facts.carrier,
         speed_bytes_per_second=link.facts.speed,
+        uplink=uplink,
         rx_bytes=counters.rx_bytes,
         tx_bytes=counters.tx_bytes,
         rx_packets=counters.rx_packets,
@@ -267,7 +291,6 @@ def _interface(name: str, link: Link, counters: Counters, rate: tuple[float | No
         tx_errors_per_second=rate[6],
         tx_dropped_per_second=rate[7],
     )
-    return Interface(name, link, counters, reading, idle=rate == _STILL)
 
 
 COLLECTOR = NetworkCollector

@@ -167,7 +167,7 @@ class Stock:
 
     def __init__(self, directory: str, max_size: int, turn: "threading.Lock | None" = None) -> None:
         self._directory = directory
-        self._max_size = max_size
+        self.max_size = max_size
         self._turn = turn or threading.Lock()
         self._days: dict[str, _Day] = {}
 
@@ -182,7 +182,7 @@ class Stock:
         failed: OSError | None = None
         removed: list[_File] = []
         for file in self._oldest(since):
-            if (size <= self._max_size and file.opened >= since) or len(removed) == AT_ONCE:
+            if (size <= self.max_size and file.opened >= since) or len(removed) == AT_ONCE:
                 break
             if file.path == open_one:
                 continue
@@ -200,7 +200,7 @@ class Stock:
                 os.rmdir(day)
         if failed:
             raise failed
-        return size > self._max_size and len(removed) == AT_ONCE
+        return size > self.max_size and len(removed) == AT_ONCE
 
     def _look(self) -> None:
         """Bring sizes up to date: only what changed since the last time is listed."""
@@ -230,6 +230,6 @@ class Stock:
     def _oldest(self, since: float) -> Iterator[_File]:
         """Yield segments, oldest first; a day is listed when it has its turn, and none where nothing is to be done."""
         size = sum(day.size for day in self._days.values())
-        if size > self._max_size or min((day.first for day in self._days.values()), default=inf) < since:
+        if size > self.max_size or min((day.first for day in self._days.values()), default=inf) < since:
             for day in sorted(self._days):
                 yield from self._files(day)

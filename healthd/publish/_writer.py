@@ -97,6 +97,13 @@ class Writer:
         except OSError as error:
             self._tell(self._problem(error))
 
+    def keep(self, keeping: Keeping) -> None:
+        """Record in this way from now on."""
+        with self._turn:
+            self._keeping = keeping
+            self._stock.max_size = keeping.max_size
+            self._due = self._now
+
     def write(self, batch: Batch) -> Outcome:
         """Write a batch, in a new segment where it can't follow what was written before."""
         self._now = batch.first.events[0].instant.time

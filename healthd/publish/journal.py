@@ -197,7 +197,7 @@ def _gap(data: Data) -> tuple[int, str]:
 
 
 def _failed(data: Data) -> tuple[int, str]:
-    level = logging.INFO if data.get("problem") == protocol.UNSUPPORTED else logging.WARNING
+    level = logging.INFO if data.get("problem") in protocol.NO_FAULTS else logging.WARNING
     remedy = data.get("remedy")
     return level, f"{_address(data, 'family')} is unavailable: {data.get('reason')}{f'; {remedy}' if remedy else ''}"
 
@@ -228,8 +228,24 @@ def _acknowledged(data: Data) -> tuple[int, str]:
     return logging.INFO, f"{_address(data, 'condition')} was acknowledged by {data.get('who')}"
 
 
-def _loaded(_: Data) -> tuple[int, str]:
-    return logging.INFO, "the configuration was loaded"
+def _enabled(data: Data) -> tuple[int, str]:
+    return logging.INFO, f"{_address(data, 'family')} is observed again"
+
+
+def _disabled(data: Data) -> tuple[int, str]:
+    return logging.INFO, f"{_address(data, 'family')} is not observed any more: {data.get('reason')}"
+
+
+def _loaded(data: Data) -> tuple[int, str]:
+    files = data.get("files")
+    named = ", ".join(map(str, files)) if isinstance(files, list | tuple) else ""
+    return logging.INFO, f"in force is {named or 'the default configuration'}"
+
+
+def _refused(data: Data) -> tuple[int, str]:
+    faults = data.get("faults")
+    told = "; ".join(map(str, faults)) if isinstance(faults, list | tuple) else str(faults)
+    return logging.ERROR, f"the configuration before stays in force, as this one has faults: {told}"
 
 
 def _address(data: Data, key: str) -> str:
@@ -258,6 +274,9 @@ MESSAGES: Mapping[str, Message] = {
     protocol.COLLECTOR_RECOVERED: Message("9b284ce0d6b441cd8c1ec5824c54c509", _recovered),
     protocol.HEALTH_TRANSITION: Message("1ed674ac3ab54b7abb94cf2771125eee", _transition),
     protocol.HEALTH_ACKNOWLEDGED: Message("428b0338bc454403a92ab5f9e68cdcd4", _acknowledged),
-    "config.loaded": Message("4b9be0012b8340f2882d9d85c65b6a33", _loaded),
+    protocol.COLLECTOR_ENABLED: Message("84c4d1301b9d421c95246570ad4ade76", _enabled),
+    protocol.COLLECTOR_DISABLED: Message("de6f4f4c0e794ce8a4e95dad78449b7b", _disabled),
+    protocol.CONFIG_REFUSED: Message("31b99e3cb67b405aa222c7ffa1f9df94", _refused),
+    protocol.CONFIG_LOADED: Message("4b9be0012b8340f2882d9d85c65b6a33", _loaded),
 }
 """The events that are told, and the id of each in the journal."""

@@ -95,6 +95,12 @@ class Recorder:
             problem = Problem(protocol.TIMEOUT, reason, "look for errors of the disk in the kernel's log (dmesg)")
         return Account(problem, self.lost)
 
+    def keep(self, keeping: Keeping) -> None:
+        """Record in this way from now on."""
+        self._keeping = keeping
+        self._writer.keep(keeping)
+        self._tidy()
+
     def unwritten(self) -> list[Event]:
         """Return the events that no file has yet, oldest first."""
         return [event for batch in self._given for event in batch.events] + self._events

@@ -85,8 +85,8 @@ def test_a_bus_that_does_not_let_it_own_the_name_is_said(bus):
         pytest.skip("needs root: this user is the one that the test's policy lets own the name")
     # As another user: the interpreter and the code are loaded before the change of user.
     script = (
-        "import os, shutil, sys; from healthd import cli, daemon, observe; rules = cli._rules('', {}); "
-        f"cli._rules = lambda *_: rules; os.setuid(65534); sys.exit(cli.main(['--bus', {bus.address!r}]))"
+        "import os, shutil, sys; from healthd import cli, daemon, options, settings; loaded = settings.load(None); "
+        f"settings.load = lambda _: loaded; os.setuid(65534); sys.exit(cli.main(['--bus', {bus.address!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == protocol.EXIT_NOT_ALLOWED, ended.stderr
@@ -183,7 +183,7 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(bus, healthd, tmp_pa
         assert said.startswith("READY=1\nSTATUS=")
         assert owner(bus)
         assert daemon.stop() == 0
-        assert manager.recv(4096) == b"STOPPING=1"
+        assert manager.recv(4096).startswith(b"STOPPING=1\n")
 
 
 def test_a_fault_in_proc_costs_its_family_only(bus, tmp_path):
@@ -230,3 +230,19 @@ def test_a_fault_of_ours_is_an_exit_code_and_whole_in_the_log(bus):
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == protocol.EXIT_SOFTWARE
     assert "internal error: TypeError" in ended.stderr
+
+
+def test_a_reload_before_it_serves_is_not_told_as_readiness(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, socket.socket(socket.AF_UNIX) as bus:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        # It is never answered there.
+        bus.bind(str(tmp_path / "bus"))
+        bus.listen()
+        daemon = Healthd(f"unix:path={tmp_path}/bus", environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        connection, _ = bus.accept()
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert manager.recv(4096).startswith(b"STOPPING=1\n")
+        connection.close()
+        assert daemon.stop() == 0

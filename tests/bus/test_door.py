@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -18,7 +19,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
-from private_bus import eventually
+from private_bus import eventually, private_bus
 from raw import (
     CALL,
     DRIVER,
@@ -131,6 +132,40 @@ def roomy_bus(bus):
         file.write(text.replace("</busconfig>", '<limit name="max_replies_per_connection">9999</limit></busconfig>'))
     bus.start()
     return bus
+
+
+SERVICE = """
+import sys
+sys.path.insert(0, {here!r})
+from raw import Client
+client = Client({address!r})
+client.driver("RequestName", "su", {name!r}, 4)
+client.driver("GetId")
+client._socket.settimeout(60)
+client._fill()
+"""
+
+
+@pytest.fixture
+def activating_bus():
+    """Give a bus that starts `org.example.Started`, and fails to start `org.example.Broken`."""
+    name = "org.example.Started"
+    with private_bus('<standard_session_servicedirs/><policy context="default"><allow own="*"/></policy>') as bus:
+        bus.stop()
+        config = f"{bus.directory}/bus.conf"
+        with open(config) as file:
+            text = file.read()
+        with open(config, "w") as file:
+            file.write(text.replace("<standard_session_servicedirs/>", f"<servicedir>{bus.directory}</servicedir>"))
+        with open(f"{bus.directory}/service.py", "w") as file:
+            here = os.path.dirname(os.path.abspath(__file__))
+            file.write(SERVICE.format(here=here, address=bus.address, name=name))
+        commands = {name: f"{sys.executable} {bus.directory}/service.py", "org.example.Broken": "/bin/false"}
+        for service, command in commands.items():
+            with open(f"{bus.directory}/{service}.service", "w") as file:
+                file.write(f"[D-BUS Service]\nName={service}\nExec={command}\nUser=root\n")
+        bus.start()
+        yield bus
 
 
 # A full socket.
@@ -254,12 +289,11 @@ def test_calls_are_left_unread_while_answers_pile_up(tmp_path):
     run(story())
 
 
-def nobody(*_):
-    raise KeyError
-
-
 class Forgetful:
     """An archive of nothing."""
+
+    def movers(self, *_, **__):
+        return None
 
     async def history(self, *_):
         return []
@@ -312,7 +346,7 @@ def test_under_backlog_the_server_skips_and_the_next_difference_carries_everythi
 
     async def story():
         chosen = [each for each in collectors() if families([each])[0].name == "load"]
-        server = BusServer(families(chosen), Forgetful(), dict, Judge(()), nobody)
+        server = BusServer(families(chosen), Forgetful(), dict, Judge(()), None)
         tree = roots(str(proc), f"{tmp_path}/sys", f"{tmp_path}/etc", str(tmp_path))
         pipeline = Pipeline(Runner(chosen, tree, 1.0, SteppingClock()), Store(), Judge(()), History(), [server])
         assert server.account().problem.code == protocol.VANISHED
@@ -361,7 +395,7 @@ def test_under_backlog_events_are_kept_and_only_the_oldest_of_too_many_are_lost(
     clock = SteppingClock()
 
     async def story():
-        server = BusServer(families(collectors()), Forgetful(), dict, Judge(()), nobody)
+        server = BusServer(families(collectors()), Forgetful(), dict, Judge(()), None)
         snapshot = Store().accept(Sample(clock.now(), "boot", 1, ()))
 
         def happens(number: int) -> None:
@@ -397,7 +431,7 @@ def test_what_was_kept_for_a_bus_that_is_gone_is_not_told_to_the_next(tmp_path, 
     clock = SteppingClock()
 
     async def story():
-        server = BusServer(families(collectors()), Forgetful(), dict, Judge(()), nobody)
+        server = BusServer(families(collectors()), Forgetful(), dict, Judge(()), None)
         snapshot = Store().accept(Sample(clock.now(), "boot", 1, ()))
 
         def happens(name: str) -> None:
@@ -502,7 +536,7 @@ def test_a_call_of_ours_that_waits_or_comes_after_the_bus_died_fails_at_once(bus
         connection = await dbus.connect(bus.address)
         bus.signal(signal.SIGSTOP)
         waiting = asyncio.create_task(connection.call_driver("GetId"))
-        await true(lambda: connection._waiting)
+        await true(lambda: connection._calls)
         begin = time.monotonic()
         bus.signal(signal.SIGKILL)
         with pytest.raises(BusLost, match="ended the connection"):
@@ -781,7 +815,8 @@ def test_a_flood_of_calls_that_want_no_reply_delays_nothing(bus, healthd):
         assert cpu(process) - spent < FLOOD * 15e-6
         assert peak(process) - memory < 4 << 20
         ticks_pass(daemon, 2)
-    times = sorted({event["since_boot"] for event in events(daemon) if event["seq"] > last})
+    sampled = [event for event in events(daemon) if event["name"] not in protocol.BETWEEN_SAMPLES]
+    times = sorted({event["since_boot"] for event in sampled if event["seq"] > last})
     assert all(at % 0.25 < 0.2 for at in times), times
     assert daemon.stop() == 0
 
@@ -971,20 +1006,117 @@ def test_nan_arrives_as_nan(bus):
     assert body[3][1] == math.inf
 
 
-def test_signals_of_strangers_are_ignored_and_those_of_the_bus_are_not(bus):
-    signals = []
+def test_who_leaves_is_told_by_the_bus_alone_and_only_while_it_is_waited_for(bus):
+    async def story():
+        connection, left = await dbus.connect(bus.address), []
+        connection.on_call = lambda _: dbus.Reply()
+        await connection.own(HEALTHD)
+        with Client(bus.address) as liar, Client(bus.address) as leaver:
+            where = {"path": "/org/freedesktop/DBus", "interface": DRIVER, "destination": connection.unique_name}
+            forged = message(SIGNAL, 900, "sss", leaver.name, leaver.name, "", member="NameOwnerChanged", **where)
+            async with connection.departure(leaver.name, lambda: left.append("first")):
+                async with connection.departure(leaver.name, lambda: left.append("second")):
+                    await asyncio.to_thread(liar.send, forged)
+                    # What was sent before has come when this is answered.
+                    assert (await asyncio.to_thread(liar.call, "A")).kind == RETURN
+                    assert not left
+                    leaver.__exit__()
+                    await true(lambda: len(left) == 2)
+                assert set(left) == {"first", "second"}
+            async with connection.departure(leaver.name, lambda: left.append("late")):
+                assert left[2:] == ["late"]
+            assert not connection._departures
+            dropped = connection.dropped
+            await asyncio.to_thread(liar.send, forged)
+            await asyncio.to_thread(liar.call, "A")
+            assert connection.dropped == dropped + 1
+        connection.close()
+        await connection.lost
 
-    def talk(client, connection):
-        forged = {"path": "/org/freedesktop/DBus", "interface": DRIVER, "destination": connection.unique_name}
-        for member in ("NameLost", "NameOwnerChanged"):
-            client.send(message(SIGNAL, 900, "sss", DRIVER, "", ":1.1", member=member, **forged))
-        # What was sent before has come when this is answered.
-        return client.call("A").kind
+    run(story())
 
-    kind = serve(bus, lambda _: dbus.Reply(), talk, on_signal=signals.append)
-    assert kind == RETURN
-    assert {each.member for each in signals} == {"NameAcquired"}
-    assert signals[-1].body == [HEALTHD]
+
+def test_waiting_for_someone_to_leave_leaves_no_rules_behind(bus):
+    async def story():
+        connection = await dbus.connect(bus.address)
+
+        async def wait(begun):
+            async with connection.departure(connection.unique_name, lambda: None):
+                begun.set()
+                await asyncio.Event().wait()
+
+        rule = f"type='signal',sender='{DRIVER}',member='NameOwnerChanged',arg0='{connection.unique_name}'"
+        for hurried in (False, False, True):
+            begun = asyncio.Event()
+            waiting = asyncio.create_task(wait(begun))
+            await (asyncio.sleep(0) if hurried else begun.wait())
+            if not hurried:
+                # It is there: it can be taken away.
+                await connection.call_driver("RemoveMatch", "s", rule)
+                await connection.call_driver("AddMatch", "s", rule)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            with pytest.raises(CallError) as error:
+                await connection.call_driver("RemoveMatch", "s", rule)
+            assert error.value.name == "org.freedesktop.DBus.Error.MatchRuleNotFound"
+        assert not connection._calls
+        assert not connection._departures
+        connection.close()
+        await connection.lost
+
+    run(story())
+
+
+def test_a_service_answers_and_what_others_say_in_its_place_is_no_answer(tmp_path):
+    async def story():
+        async def peer(reader, writer):
+            await welcome(reader, writer)
+            call = await read_message(reader)
+            assert (call.fields["destination"], call.fields["member"], call.body) == (":1.42", "Ask", ["x"])
+            answer = {"reply_serial": call.serial, "destination": ":1.7"}
+            for liar in (":1.41", ":1.7", "org.example.Service"):
+                writer.write(message(RETURN, 9, "s", "forged", sender=liar, **answer))
+                writer.write(message(ERROR, 9, "s", "forged", sender=liar, error_name="a.b", **answer))
+            writer.write(message(RETURN, 9, "s", "true", sender=":1.42", **answer))
+            call = await read_message(reader)
+            # It is gone, and the bus answers for it.
+            gone = {"error_name": "org.freedesktop.DBus.Error.NoReply", "reply_serial": call.serial}
+            writer.write(message(ERROR, 9, "s", "gone", sender=DRIVER, **gone))
+            await is_silent(reader, writer)
+
+        async with listening(f"{tmp_path}/bus", peer) as address:
+            connection = await dbus.connect(address)
+            assert await connection.call(":1.42", "/a", "a.b", "Ask", "s", "x") == ["true"]
+            with pytest.raises(CallError, match="gone"):
+                await connection.call(":1.42", "/a", "a.b", "Ask", "s", "x")
+            with pytest.raises(TimeoutError):
+                await connection.call(":1.42", "/a", "a.b", "Ask", wait=0.05)
+            asking = asyncio.create_task(connection.call(":1.42", "/a", "a.b", "Ask", wait=None))
+            await true(lambda: connection._calls)
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert not connection._calls
+            connection.close()
+            await connection.lost
+
+    run(story())
+
+
+def test_who_owns_a_name_is_known_and_a_service_that_can_be_started_is(activating_bus):
+    async def story():
+        connection = await dbus.connect(activating_bus.address)
+        assert await connection.owner(DRIVER) == DRIVER
+        started = await connection.owner("org.example.Started")
+        assert started.startswith(":1.")
+        assert await connection.owner("org.example.Started") == started
+        for name, fault in (("org.example.Nobody", "ServiceUnknown"), ("org.example.Broken", "Spawn.ChildExited")):
+            with pytest.raises(CallError) as error:
+                await connection.owner(name)
+            assert error.value.name == f"org.freedesktop.DBus.Error.{fault}"
+        connection.close()
+        await connection.lost
+
+    run(story())
 
 
 def test_replies_that_nobody_asked_for_are_ignored(tmp_path):
@@ -1307,7 +1439,7 @@ def children(client: Client, path: str) -> list[str]:
 def test_introspection_lists_true_children_and_no_prefixes(healthd_bus):
     with Client(healthd_bus.address) as client:
         assert children(client, "/") == ["org"]
-        assert children(client, "/org") == ["healthd"]
+        assert children(client, "/org") == ["freedesktop", "healthd"]
         assert children(client, "/org/healthd") == ["Health1"]
         objects = client.call("GetManagedObjects", interface=OBJECT_MANAGER).body[0]
         below = {path[len(ROOT) + 1 :].split("/")[0] for path in objects}
@@ -1330,7 +1462,7 @@ def given_garbage(story: Callable[[asyncio.Transport, dbus.Connection], Coroutin
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_unix_connection(dbus.Connection, sock=ours)
         connection.on_call = echo
-        connection.on_signal = lambda _: None
+        connection._departures._expected[":1.1"] = []
         await loop.sock_sendall(theirs, b"OK 0123\r\n")
         await connection._authenticated
         try:
@@ -1358,7 +1490,7 @@ def test_a_peer_that_sends_garbage_ends_its_connection_or_is_ignored(garbage, pl
         if not plausible and len(garbage) > 16:
             await connection.lost
         assert len(connection._framer._buffer) < 400_000
-        assert not connection._waiting
+        assert not connection._calls
 
     given_garbage(story)
 

@@ -98,12 +98,14 @@ def test_who_used_most_is_seen_once_and_comes_from_the_record_in_a_replay(health
     least = who["processes"][-1]["memory_bytes"]
     assert os.getpid() in [process["pid"] for process in who["processes"]] or least > len(held)
     assert daemon.stop() == 0
-    (seen,) = told(directory, protocol.HEALTH_WITNESSED)
+    # On a machine that is busy with other things something else may run short as well.
+    (seen,) = (event for event in told(directory, protocol.HEALTH_WITNESSED) if event.data["resource"] == "memory")
     assert seen.data["processes"] == who["processes"]
     command = [sys.executable, "-m", "healthd", "--replay", str(directory), "--config", rules, "--speed", "max"]
     ended = subprocess.run([*command, "--console"], capture_output=True, text=True, timeout=60, check=True)
     replayed = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert [event["data"] for event in replayed if event["name"] == protocol.HEALTH_WITNESSED] == [seen.data]
+    witnessed = [event["data"] for event in replayed if event["name"] == protocol.HEALTH_WITNESSED]
+    assert [data for data in witnessed if data["resource"] == "memory"] == [seen.data]
     (transition,) = (event for event in replayed if event["name"] == protocol.HEALTH_TRANSITION)
     (recorded,) = told(directory, protocol.HEALTH_TRANSITION)
     assert transition["data"] == recorded.data

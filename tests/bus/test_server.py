@@ -21,7 +21,7 @@ from raw import LIMITS_EXCEEDED, SIGNAL, Client
 
 from healthd import dbus, protocol
 from healthd.clock import Instant
-from healthd.errors import RecordingError
+from healthd.errors import ConfigError, RecordingError
 from healthd.events import encode
 from healthd.health.judge import Judge
 from healthd.health.rule import rules
@@ -183,7 +183,8 @@ def test_an_interface_without_properties_has_none_to_tell(client):
 def test_describe_is_the_whole_snapshot_with_this_machine_in_it(client):
     described = json.loads(client(protocol.MANAGER, "Describe"))
     assert list(described) == [
-        "version", "time", "boot_id", "since_boot", "interval", "seq", "health", "readings", "unavailable",
+        "version", "time", "boot_id", "since_boot", "interval", "seq", "configuration", "health",
+        "readings", "unavailable",
     ]  # fmt: skip
     with open("/proc/sys/kernel/random/boot_id") as file:
         assert described["boot_id"] == file.read().strip()
@@ -371,6 +372,9 @@ class Past:
             raise self._fault
         return found
 
+    def movers(self, *_, **__):
+        return None
+
     async def history(self, address, since, until, most):
         return await self._answer((address, since, until, most), self._points)
 
@@ -432,15 +436,24 @@ class Hand:
 
     def __init__(self, bus, archive, accounts):
         self._address = bus.address
+        self.enabled = {}
+        self.faults = ()
+        self.reloads = 0
         self.machine = Machine()
         self.judge = Judge(RULES)
-        self.server = BusServer(
-            families(collectors()), archive or Past(), lambda: accounts or {}, self.judge, self.acknowledge
-        )
+        self.server = BusServer(families(collectors()), archive or Past(), lambda: accounts or {}, self.judge, self)
         self.pipeline = Pipeline(self.machine, Store(), self.judge, History(), [self.server])
 
     def acknowledge(self, *note):
         self.pipeline.acknowledge(Instant(BEGIN + 100.0, 100.0, 0.0), *note)
+
+    def set_collector_enabled(self, family, *, enabled):
+        self.enabled[family] = enabled
+
+    async def reload(self):
+        if self.faults:
+            raise ConfigError(*self.faults)
+        self.reloads += 1
 
     async def cycle(self, **seen):
         self.machine.see(**seen)
@@ -689,7 +702,7 @@ def test_what_happens_between_cycles_is_signalled_and_nothing_else(by_hand):
         ((_, member, body),) = await hand.heard()
         assert (member, *body[:2]) == ("Event", "config.loaded", USEC + 1_500_000)
         # Nor is anything made anew.
-        assert "Describe" in hand.server._replies
+        assert ("Describe",) in hand.server._replies
         assert await hand.call("Describe") == described
         hand.pipeline.tell()
         assert await hand.heard() == []

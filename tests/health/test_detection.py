@@ -31,7 +31,7 @@ def well():
     made.set(Sensor, "coretemp/Package", driver="coretemp", celsius=45.0, critical_celsius=100.0)
     packets = {"rx_packets_per_second": 9.0, "tx_packets_per_second": 9.0}
     faults = {"rx_errors_per_second": 0.0, "tx_errors_per_second": 0.0}
-    made.set(Network, "eth0", kind="physical", carrier=True, **packets, **faults)
+    made.set(Network, "eth0", kind="physical", carrier=True, uplink=True, **packets, **faults)
     made.look()
     # Few looks make many hours.
     made.interval = 300.0

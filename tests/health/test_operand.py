@@ -1,15 +1,22 @@
 """Operators look back: by what they remember, which is bounded."""
 
 import json
+from functools import partial
 from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from healthd.health import operand
 from healthd.health.operand import COVERAGE, OPERATORS
 
-VALUES = {"mean": st.floats(0, 100), "increase": st.integers(0, 50), "seconds_to_limit": st.integers(1, 10**6)}
+VALUES = {
+    "mean": st.floats(0, 100),
+    "increase": st.integers(0, 50),
+    "seconds_to_limit": st.integers(1, 10**6),
+    "share": st.tuples(st.floats(0, 100), st.floats(0, 100)),
+}
 FLAGS = st.booleans()
 
 
@@ -38,6 +45,65 @@ def test_a_mean_weighs_by_time_and_leaves_out_what_was_not_seen():
     found, _ = looks("mean", series, step=30.0)
     assert found[-1] == pytest.approx((10.0 * 6 + 40.0 * 10) / 16)
     assert found[15] is None, "of ten minutes, seven and a half were seen"
+
+
+def test_a_share_is_that_of_all_that_came_within_the_window():
+    # For five minutes 10 and then 1000 packets a second, of which one a second failed.
+    found, _ = looks("share", [(1.0, 10.0)] * 60 + [(1.0, 1000.0)] * 61)
+    assert found[:96] == [None] * 96
+    assert found[-1] == pytest.approx(600.0 / (10.0 * 300 + 1000.0 * 300))
+    gone, _ = looks("share", [(5.0, 10.0)] * 60 + [(0.0, 10.0)] * 130)
+    assert (gone[119] > 0.2, gone[-1]) == (True, 0.0)
+
+
+def test_what_was_not_seen_is_in_no_share():
+    found, _ = looks("share", [(1.0, 10.0)] * 60 + [None] * 20 + [(3.0, 10.0)] * 60)
+    assert found[-1] == pytest.approx((1.0 * 41 + 3.0 * 59) / 1000, rel=0.1)
+
+
+@pytest.mark.parametrize("operator", [operand.mean, operand.share])
+def test_one_that_is_looked_at_seldom_knows_the_same(operator):
+    """A rate stays the same for an hour, and is then another one for five minutes."""
+    first, then = (3.0, 9.0) if operator is operand.mean else ((1.0, 100.0), (1.0, 10.0))
+    found = []
+    for steps in (720, 1):
+        memory, _, _ = operator(None, first, 0.0, 600.0)
+        for number in range(1, steps + 1):
+            memory, _, _ = operator(memory, first if number < steps else then, 3600.0 / steps * number, 600.0)
+        for number in range(1, 61):
+            memory, said, _ = operator(memory, then, 3600.0 + 5.0 * number, 600.0)
+        found.append(said)
+        assert OPERATORS[operator.__name__].remembers(memory)
+    assert found[0] == pytest.approx(found[1])
+    assert found[0] == pytest.approx(6.0 if operator is operand.mean else 1 / 55, rel=0.1)
+
+
+def test_what_has_no_part_is_no_share_without_another_look():
+    memory, said, due = operand.share(None, (0.0, 100.0), 0.0, 600.0)
+    assert (said, due) == (0.0, inf)
+    memory, said, due = operand.share(memory, (1.0, 100.0), 3600.0, 600.0)
+    assert (said, due) == (0.0, 3630.0)
+    memory, said, due = operand.share(memory, None, 3700.0, 600.0)
+    assert said == pytest.approx(100.0 / 63000.0, rel=0.1)
+
+
+@pytest.mark.parametrize(("part", "whole", "share"), [(1.0, 0.0, 1.0), (3.0, 1.0, 1.0), (0.0, 0.0, 0.0)])
+def test_a_share_is_never_more_than_all(part, whole, share):
+    assert looks("share", [(part, whole)] * 121)[0][-1] == share
+
+
+def test_of_too_little_there_is_no_share_worth_a_word():
+    look = partial(operand.share, least=100)
+
+    def last(rate):
+        memory = None
+        for number in range(131):
+            memory, said, _ = look(memory, (rate / 10, rate), 5.0 * number, 600.0)
+        return said
+
+    # Between 600 s and 630 s are remembered.
+    assert last(100 / 631) == 0.0
+    assert last(100 / 599) == pytest.approx(0.1)
 
 
 def test_a_total_that_grows_is_counted_until_the_window_is_over():

@@ -240,6 +240,39 @@ def test_the_file_that_is_named_is_the_one_with_the_fault():
     assert [fault.split(": rules")[0] for fault in found] == ["1.toml", "2.toml"]
 
 
+SHARE = {"operator": "share", "window": "10min", "per": "tank.spare_bytes"}
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"operator": "share", "window": "10min"}, "per: expected what share is of, found nothing"),
+        (SHARE | {"window": 0}, 'window: expected a duration like "10min" for the operator share, found nothing'),
+        (SHARE | {"least": -1}, "least: expected a number that is not below zero, found -1"),
+        (SHARE | {"least": "many"}, "least: expected a number that is not below zero, found 'many'"),
+        (SHARE | {"least": True}, "least: expected a number that is not below zero, found true"),
+        ({"least": 5}, "least: expected the operator share with it, found none"),
+        ({"least": 5, "operator": "mean", "window": 5}, "least: expected the operator share with it, found mean"),
+    ],
+)
+def test_a_share_has_a_whole_and_a_window_and_it_alone_can_be_of_too_little(table, expected):
+    (fault,) = faults({"full": FULL | table})
+    assert fault.replace("'", "") == f"0.toml: rules.full.{expected}".replace("'", "")
+
+
+def test_a_share_of_too_little_has_no_condition():
+    """One in ten of the strokes fails, of which there are 100 within some 11 minutes."""
+    share = {"metric": "pump.faults", "per": "pump.strokes", "operator": "share", "window": "10min", "clear_after": 0}
+    share["warning"] = {"enter": "> 5%"}
+    machine = Machine({"all": share, "enough": share | {"least": 90}, "few": share | {"least": 110}})
+    machine.set(Pump, "p", faults=0.016, strokes=0.16).look()
+    machine.pass_(1800)
+    assert [told[1:] for told in machine.told] == [("all@p", "ok", "warning"), ("enough@p", "ok", "warning")]
+    machine.restart()
+    machine.set(Pump, "p", faults=0.0)
+    assert [told[1] for told in machine.pass_(900)] == ["all@p", "enough@p"]
+
+
 def test_a_circle_of_causes_is_a_fault_of_each():
     tables = {name: FULL | {"inhibits": other} for name, other in (("a", "b"), ("b", "c"), ("c", "a"))}
     assert len(faults(tables)) == 3

@@ -39,7 +39,7 @@ def pressure(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
 
 
 def memory(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
-    calm = {"percent": 40.0, "available_bytes": 4 * GIB, "swap_total_bytes": GIB, "swap_percent": 5.0}
+    calm = {"percent": 40.0, "available_bytes": 4 * GIB, "swap_disk_bytes": GIB, "swap_percent": 5.0}
     calm |= {"swap_out_bytes_per_second": 0.0}
     return Case(rule, severity, Memory, beyond, list(below), calm)
 
@@ -56,8 +56,7 @@ def sensor(severity: str, celsius: float, critical: float | None, driver: str = 
 
 
 def network(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
-    calm = {"kind": "physical", "carrier": True, "rx_packets_per_second": 500.0, "tx_packets_per_second": 500.0}
-    calm |= {"rx_errors_per_second": 0.0, "tx_errors_per_second": 0.0}
+    calm = {"kind": "physical", "carrier": True, "uplink": True}
     return Case(rule, severity, Network, beyond, list(below), calm, "eth0")
 
 
@@ -97,8 +96,7 @@ CASES = [
     space("filesystem_inodes", "warning", {"inodes_percent": 90.0}, {"inodes_percent": 89.9}),
     space("filesystem_inodes", "critical", {"inodes_percent": 97.0}, {"inodes_percent": 96.9}),
     space("filesystem_read_only", "critical", {"read_only": True}, {"read_only": False}),
-    network("network_errors", "warning", {"rx_errors_per_second": 10.1}, {"rx_errors_per_second": 10.0}),
-    network("link_lost", "warning", {"carrier": False}, {"carrier": True}, {"carrier": None}),
+    network("link_lost", "warning", {"carrier": False}, {"carrier": None}, {"carrier": False, "uplink": False}),
 ]  # fmt: skip
 
 
@@ -240,6 +238,77 @@ def test_six_changes_of_a_link_within_ten_minutes_are_flapping_and_five_are_not(
     assert 600.0 <= last[0] <= 700.0
 
 
+def faulty(errors: float, packets: float, seconds: float = 900.0) -> Machine:
+    """Return a machine of which an interface had so many errors and packets a second for a while, and none after it."""
+    rates = {"rx_packets_per_second": packets, "tx_packets_per_second": 0.0, "tx_errors_per_second": 0.0}
+    made = machine().set(Network, "eth0", kind="physical", carrier=True, rx_errors_per_second=0.0, **rates)
+    made.look()
+    made.pass_(1200)
+    made.set(Network, "eth0", rx_errors_per_second=errors).pass_(seconds)
+    made.set(Network, "eth0", rx_errors_per_second=0.0).pass_(1800)
+    return made
+
+
+def test_one_packet_of_a_hundred_that_fails_within_ten_minutes_is_told_of():
+    first, last = faulty(10.2, 1000.0).told
+    assert first[1:] == ("network_errors@eth0", "ok", "warning")
+    # The window is over, to one part of it, when nearly all of it was like that.
+    assert 570.0 <= first[0] - 1200.0 <= 620.0
+    assert last[1:] == ("network_errors@eth0", "warning", "ok")
+    assert 2100.0 + 480.0 + 300.0 <= last[0] <= 2100.0 + 600.0 + 300.0
+    assert faulty(10.0, 1000.0).told == []
+
+
+def test_faults_of_a_minute_count_as_what_they_are_of_ten():
+    assert [told[3] for told in faulty(120.0, 1000.0, 60.0).told] == ["warning", "ok"]
+    assert faulty(90.0, 1000.0, 60.0).told == []
+
+
+def test_of_less_than_a_hundred_packets_nothing_is_told():
+    assert faulty(0.1, 0.15).told == []
+    assert [told[3] for told in faulty(0.1, 0.2).told] == ["warning", "ok"]
+    # Of a cable that is broken nothing comes through.
+    assert [told[3] for told in faulty(0.5, 0.0).told] == ["warning", "ok"]
+
+
+def test_a_link_that_is_no_uplink_is_nobodys_loss():
+    made = machine()
+    for name, uplink in (("eth0", None), ("eth1", False), ("eth2", True)):
+        made.set(Network, name, kind="physical", carrier=True, uplink=uplink)
+    made.set(Network, "br0", kind="virtual", carrier=True, uplink=True).look()
+    for name in ("eth0", "eth1", "eth2", "br0"):
+        made.set(Network, name, carrier=False)
+    made.pass_(600)
+    assert made.told == [(35.0, "link_lost@eth2", "ok", "warning")]
+
+
+def test_where_another_interface_takes_over_nothing_is_lost():
+    made = machine().set(Network, "eth0", kind="physical", carrier=True, uplink=True)
+    made.look()
+    made.set(Network, "eth0", carrier=False).pass_(25)
+    made.set(Network, "eth0", uplink=False).pass_(600)
+    assert made.told == []
+    made.set(Network, "eth0", carrier=True, uplink=True).pass_(5)
+    made.set(Network, "eth0", carrier=False).pass_(600)
+    assert [told[1:] for told in made.told] == [("link_lost@eth0", "ok", "warning")]
+    assert [told[1:] for told in made.set(Network, "eth0", uplink=False).pass_(5)] == [
+        ("link_lost@eth0", "warning", "ok")
+    ]
+
+
+def test_a_link_that_was_lost_before_a_restart_is_known_from_the_record_once_it_is_the_uplink():
+    made = machine().set(Network, "eth0", kind="physical", carrier=True, uplink=True)
+    made.look()
+    made.set(Network, "eth0", carrier=False).pass_(60)
+    made.restart()
+    assert made.pass_(600) == []
+    assert made.severity("link_lost", "eth0") == "warning"
+    # Without a default route since the start nobody knows.
+    made.restart()
+    made.set(Network, "eth0", uplink=None)
+    assert [told[1:] for told in made.pass_(600)] == [("link_lost@eth0", "warning", "ok")]
+
+
 def mount(problem: str, seconds: float) -> Machine:
     """Return a machine of which a mount had a problem for so long."""
     made = machine(interval=5.0).set(Filesystem, "/mnt", read_only=False, percent=5.0, available_bytes=GIB)
@@ -286,13 +355,28 @@ def test_a_disk_that_is_hot_is_no_hot_processor():
 
 
 def test_without_swap_nothing_is_said_of_it():
-    made = machine().set(Memory, percent=5.0, available_bytes=GIB, swap_total_bytes=GIB, swap_percent=99.0)
+    made = machine().set(Memory, percent=5.0, available_bytes=GIB, swap_disk_bytes=GIB, swap_percent=99.0)
     made.set(Memory, swap_out_bytes_per_second=9e6)
     made.look()
     made.pass_(400)
     assert made.health.reasons == ("swap",)
-    made.set(Memory, swap_total_bytes=0, swap_percent=None, swap_out_bytes_per_second=None).pass_(600)
+    made.set(Memory, swap_disk_bytes=0, swap_percent=None, swap_out_bytes_per_second=None).pass_(600)
     assert made.health.severity == "ok"
+
+
+def test_swap_that_is_compressed_memory_alone_is_meant_to_fill():
+    made = machine().set(Memory, percent=5.0, available_bytes=GIB, swap_total_bytes=GIB, swap_disk_bytes=0)
+    made.set(Memory, swap_percent=99.0, swap_out_bytes_per_second=9e6).look()
+    made.pass_(3600)
+    assert made.told == []
+    assert made.severity("swap") is None
+
+
+def test_where_nobody_knows_what_swap_is_made_of_it_is_judged():
+    made = machine().set(Memory, percent=5.0, available_bytes=GIB, swap_total_bytes=GIB, swap_disk_bytes=None)
+    made.set(Memory, swap_percent=99.0, swap_out_bytes_per_second=9e6).look()
+    made.pass_(600)
+    assert made.health.reasons == ("swap",)
 
 
 def test_an_interface_that_is_idle_loses_nothing():
@@ -327,7 +411,7 @@ def test_every_level_of_every_rule_is_tried():
     tried = {(case.rule, case.severity) for case in CASES}
     tried |= {("cpu_busy", "warning"), ("oom_kill", "warning"), ("oom_kill", "critical"), ("link_flapping", "warning")}
     tried |= {("filesystem_filling", "warning"), ("filesystem_filling", "critical")}
-    tried |= {("mount_stale", "warning"), ("mount_missing", "warning")}
+    tried |= {("mount_stale", "warning"), ("mount_missing", "warning"), ("network_errors", "warning")}
     assert tried == {(rule.name, level.severity) for rule in RULES for level in rule.levels}
 
 

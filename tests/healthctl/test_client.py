@@ -1,11 +1,16 @@
 import json
 import math
+from contextlib import closing
 
 import pytest
+from private_bus import Healthd, eventually, private_bus
 
 from healthctl._client_answers import fault, known, refusal
 from healthctl.client import condition_path
 from healthctl.errors import NotAllowed, Unavailable, UnknownCondition, UnknownMetric
+from healthctl.poll import Poll
+from healthctl.stream import Stream
+from healthctl.verdicts import Verdicts
 from healthd import protocol
 from healthd.publish.bus import tree
 
@@ -60,7 +65,8 @@ def test_an_unknown_condition_is_a_usage_error():
 def test_who_may_not_acknowledge_is_told_to_be_root():
     error = refusal("system", "Acknowledge", STANDARD + "AccessDenied", "only root may acknowledge conditions")
     assert isinstance(error, NotAllowed)
-    assert (str(error), error.exit_code) == ("only root may acknowledge a condition; run it as root", 77)
+    words = "only root may acknowledge a condition, and whom polkit allows org.healthd.health1.manage; try it with sudo"
+    assert (str(error), error.exit_code) == (words, 77)
     assert "policy refuses" in str(refusal("system", "Describe", STANDARD + "AccessDenied", ""))
 
 
@@ -76,3 +82,36 @@ def test_a_healthd_that_does_not_judge_is_to_be_updated(method):
 )
 def test_the_path_of_a_condition_is_that_of_healthd(instance):
     assert condition_path("filesystem_space", instance) == tree.condition_path("filesystem_space", instance)
+
+
+# Of a type that is activated by the bus itself.
+STARTING = "<servicedir>{}</servicedir>"
+SERVICE = "[D-BUS Service]\nName=org.healthd.Health1\nExec=/bin/sh -c 'echo >>{0}/starts; exit 1'\nUser=root\n"
+
+
+@pytest.mark.parametrize(
+    "follow",
+    [lambda bus: Poll(bus, 0.1), lambda bus: Stream(bus, 0.0, [], 10), Verdicts], ids=["watch", "log -f", "wait"],
+)  # fmt: skip
+def test_what_goes_on_starts_healthd_at_the_beginning_and_never_one_that_was_ended(follow, tmp_path):
+    (tmp_path / "org.healthd.Health1.service").write_text(SERVICE.format(tmp_path))
+    starts = tmp_path / "starts"
+    # A session's bus, for which no helper is set up.
+    extra = f"<type>session</type>{STARTING.format(tmp_path)}"
+    with private_bus(extra) as bus, closing(follow(bus.address)) as followed:
+
+        def advanced():
+            told = followed.advance()
+            return told if told is None or isinstance(told, dict) else list(told)
+
+        with pytest.raises(Unavailable):
+            eventually(advanced)
+        eventually(starts.exists)
+        daemon = Healthd(bus.address, "--interval", "0.5").ready()
+        eventually(advanced)
+        begun = starts.read_text()
+        assert daemon.stop() == 0
+        for _ in range(2):  # by the connection that there was, and by a new one
+            with pytest.raises(Unavailable, match=r"not running|before it answered"):
+                eventually(advanced)
+        assert starts.read_text() == begun

@@ -60,9 +60,9 @@ def test_collectors_say_how_they_do_in_words():
     gone = {"available": False, "problem": "unsupported", "reason": "no psi", "remedy": "boot\nso", "failures": 2,
             "every_usec": 1_000_000, "sampled_at_usec": None, "duration_usec": None, "instances": 0}  # fmt: skip
     lines = collectors.draw({"filesystem": row, "pressure": gone}, 107.0, 200, Style())
-    assert re.split(r"  +", lines[1]) == ["filesystem", "ok", "30 seconds", "7 seconds ago", "1.23 ms", "0", "3"]
+    assert re.split(r"  +", lines[1]) == ["filesystem", "ok", "30 s", "7 seconds ago", "1.23 ms", "0", "3"]
     assert re.split(r"  +", lines[2]) == [
-        "pressure", "unsupported", "a second", "never", "?", "2", "0", "no psi; boot\\nso",
+        "pressure", "unsupported", "1 s", "never", "?", "2", "0", "no psi; boot\\nso",
     ]  # fmt: skip
 
 

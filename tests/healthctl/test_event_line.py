@@ -68,6 +68,12 @@ WITNESSED = {
      ("health.witnessed", WITNESSED, "most of memory: firefox (71, app-firefox.scope) 1.00 GiB, sh (72) 2.00 MiB"),
      ("health.witnessed", {"resource": "cpu", "processes": []}, "most of cpu: nobody"),
      ("config.loaded", {"digest": "abc", "é": None}, '{"digest":"abc","é":null}'),
+     ("config.loaded", {"files": [], "rules": "8be6cc50", "interval": 5.0}, "in force is the default configuration"),
+     ("config.loaded", {"files": ["/a.toml", "/b.toml"]}, "in force is /a.toml, /b.toml"),
+     ("config.loaded", {"files": 3}, '{"files":3}'),
+     ("config.refused", {"faults": ["x", "y"]}, "a configuration was refused: x; y"),
+     ("collector.disabled", {"family": "disk", "instance": ""}, "disk is not observed any more"),
+     ("collector.enabled", {"family": "disk", "instance": ""}, "disk is observed again"),
      ("collector.failed", {}, "{}"), ("runtime.gap", {"reason": "clock", "seconds": "x"},
       '{"reason":"clock","seconds":"x"}'), ("runtime.stopped", [1], "[1]")],
 )  # fmt: skip
@@ -126,7 +132,7 @@ anything = st.recursive(
 )
 NAMES = ["collector.failed", "collector.recovered", "instance.added", "instance.removed", "runtime.gap",
          "runtime.started", "runtime.stopped", "system.load.updated", "new", "health.transition", "health.acknowledged",
-         "health.witnessed"]  # fmt: skip
+         "health.witnessed", "config.loaded", "config.refused", "collector.disabled"]  # fmt: skip
 
 
 FIELDS = (

@@ -19,6 +19,8 @@ RULE = {"metric": "cpu.steal", "per": "", "operator": "", "window": 0.0, "clear_
      ({"metric": "filesystem.available_bytes", "operator": "seconds_to_limit", "window": 21600.0}, "/",
       "time until nothing is left of filesystem.available_bytes of /, as it went in 6 h"),
      ({"metric": "a.b + a.c", "per": "a.d + a.e"}, "", "(a.b + a.c) / (a.d + a.e)"),
+     ({"metric": "a.b", "per": "a.c", "operator": "share", "window": 600.0}, "x",
+      "a.b / a.c of x, of what came within 10 min"),
      ({"metric": "load.load5", "per": "cpu.online"}, "", "load.load5 / cpu.online"),
      ({"operator": "median", "window": 60.0}, "", "median of cpu.steal over 1 min"),
      ({"metric": "a.{b}", "operator": "mean", "window": 5.0}, "{}", "mean of a.{b} of {} over 5 s")],

@@ -60,6 +60,8 @@ def stranger(bus):
         ["why", "swap"],
         ["acknowledge", "swap"],
         ["wait", "--until", "ok"],
+        ["reload"],
+        ["collectors", "--disable", "disk"],
     ],
 )
 def test_an_answer_of_another_kind_is_one_line(stranger, command):

@@ -135,6 +135,28 @@ def test_who_used_most_is_named_where_that_was_looked_at():
     assert "             root may look" in page(TOLD | {"who": hidden})
 
 
+def test_what_else_moved_is_told_with_what_was_usual_before():
+    movers = [
+        {"metric": "disk.write_bytes_per_second@nvme0n1", "unit": "bytes_per_second", "before": 0.0, "after": 1e8},
+        {"metric": "load.load1", "unit": "tasks", "before": 0.52, "after": 8.1},
+    ]
+    lines = page(TOLD | {"movers": movers})
+    assert lines[14:18] == [
+        "Moved        disk.write_bytes_per_second@nvme0n1  0 B/s → 95.4 MiB/s",
+        "             load.load1                           0.52 → 8.10",
+        "",
+        "Meanwhile    Nov 22 04:48:05  disk sda is available again",
+    ]
+    assert "0.52 -> 8.10" in page(TOLD | {"movers": movers}, style=Style(unicode=False))[15]
+    narrow = page(TOLD | {"movers": movers}, width=50)
+    assert "Moved        disk.write_bytes…  0 B/s → 95.4 MiB/s" in narrow
+
+
+def test_that_nothing_moved_is_said_and_what_is_unknown_is_not():
+    assert "Moved        nothing else that is unusual" in page(TOLD | {"movers": []})
+    assert not any(line.startswith("Moved") for line in (*page(TOLD | {"movers": None}), *page()))
+
+
 def test_where_unicode_can_not_be_shown_it_is_ascii():
     lines = page(style=Style(unicode=False))
     assert all(line.isascii() and line.isprintable() for line in lines)
@@ -148,7 +170,7 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*TOLD, "who"]), anything), st.integers(0, 120), st.booleans())
+@given(st.dictionaries(st.sampled_from([*TOLD, "who", "movers"]), anything), st.integers(0, 120), st.booleans())
 def test_whatever_is_told_lines_fit_and_move_no_cursor(told, width, unicode):
     for line in page(TOLD | told, events=("x\x1b", OTHER), width=width, style=Style(unicode=unicode)):
         assert line.isprintable()

@@ -291,8 +291,10 @@ def test_a_mount_that_cannot_be_asked_is_a_problem_of_its_own(machine):
         return answer(path)
 
     probes = FilesystemCollector(tree, statvfs).probes(NOW)
-    with pytest.raises(PermissionError):
+    with pytest.raises(Unobserved, match="/mnt/backup: Permission denied") as raised:
         probes["/mnt/backup"]()
+    assert raised.value.problem == "permission"
+    assert "private-mounts.conf" in raised.value.remedy
     assert probes["/"]().percent == 25.0
 
 

@@ -11,7 +11,7 @@ from healthd import protocol
 from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.observe._files import Roots, roots
-from healthd.observe.memory import Memory, MemoryCollector, oom_kills, paged, parse
+from healthd.observe.memory import Memory, MemoryCollector, on_disk, oom_kills, paged, parse
 
 FIRST = Instant(1767254500.0, 100.0, 0.0)
 SECOND = Instant(1767254505.0, 105.0, 0.0)
@@ -21,7 +21,7 @@ KIB = 1024
 @pytest.fixture
 def laptop(machine: Callable[[str], Roots], tmp_path: Path) -> Roots:
     """Return the laptop's roots below a directory that a test can change."""
-    for name in ("meminfo", "vmstat"):
+    for name in ("meminfo", "vmstat", "swaps"):
         shutil.copy(machine("laptop").proc.path(name), tmp_path / name)
     return roots(proc=str(tmp_path))
 
@@ -47,6 +47,7 @@ def test_the_laptop_has_the_figures_of_its_meminfo(machine: Callable[[str], Root
         cached_bytes=5922600 * KIB,  # 5612488 + 310112 that can be reclaimed of the slab
         shared_bytes=722416 * KIB,
         swap_total_bytes=8388604 * KIB,
+        swap_disk_bytes=8388604 * KIB,
         swap_used_bytes=1048576 * KIB,  # 8388604 - 7340028
         swap_percent=12.5,  # 1048576 / 8388604 = 0.125000
         swap_in_bytes=None,
@@ -66,7 +67,53 @@ def test_the_pi_has_no_swap_and_so_no_share_of_it(machine: Callable[[str], Roots
     assert reading.percent == 17.5  # 678636 / 3882600 = 0.17479
     assert reading.cached_bytes == 1084400 * KIB  # 1033216 + 51184
     assert (reading.swap_total_bytes, reading.swap_used_bytes, reading.swap_percent) == (0, 0, None)
+    assert reading.swap_disk_bytes == 0
     assert (reading.swap_in_bytes, reading.swap_in_bytes_per_second) == (None, None)
+
+
+def swaps(laptop: Roots, *lines: str) -> None:
+    with open(laptop.proc.path("swaps"), "w") as file:
+        file.write("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" + "".join(lines))
+
+
+ZRAM = "/dev/zram0                              partition\t4194304\t\t81234\t\t100\n"
+FILE = "/var/swap\\040file                       file\t\t1048576\t\t0\t\t-2\n"
+
+
+@pytest.mark.parametrize(("lines", "size"), [((ZRAM,), 0), ((ZRAM, FILE), 1048576 * KIB), ((FILE,), 1048576 * KIB)])
+def test_swap_that_is_compressed_memory_is_none_on_a_disk(laptop: Roots, lines: tuple[str, ...], size: int) -> None:
+    swaps(laptop, *lines)
+    assert MemoryCollector(laptop).collect(FIRST)[""].swap_disk_bytes == size
+
+
+def test_what_swap_is_made_of_is_looked_up_when_its_size_is_another_one(laptop: Roots) -> None:
+    collector = MemoryCollector(laptop)
+    assert collector.collect(FIRST)[""].swap_disk_bytes == 8388604 * KIB
+    swaps(laptop, ZRAM)
+    assert collector.collect(FIRST)[""].swap_disk_bytes == 8388604 * KIB
+    change(laptop, "meminfo", "SwapTotal:       8388604 kB", "SwapTotal:       4194304 kB")
+    assert collector.collect(FIRST)[""].swap_disk_bytes == 0
+    change(laptop, "meminfo", "SwapTotal:       4194304 kB", "SwapTotal:             0 kB")
+    assert collector.collect(FIRST)[""].swap_disk_bytes == 0
+    change(laptop, "meminfo", "SwapTotal:             0 kB", "SwapSomething:         0 kB")
+    assert collector.collect(FIRST)[""].swap_disk_bytes is None
+
+
+def test_what_swap_is_made_of_is_unknown_where_that_can_not_be_read_and_known_once_it_can(
+    tmp_path: Path, laptop: Roots
+) -> None:
+    collector = MemoryCollector(laptop)
+    (tmp_path / "swaps").unlink()
+    assert collector.collect(FIRST)[""].swap_disk_bytes is None
+    swaps(laptop, FILE)
+    assert collector.collect(SECOND)[""].swap_disk_bytes == 1048576 * KIB
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"Filename\n/dev/zram0\n", b"Filename\na b -5 d e\n", b"a b 5 d e\n"]
+)
+def test_what_is_no_table_of_swaps_says_nothing(content: bytes) -> None:
+    assert on_disk(content) is None
 
 
 def test_paging_has_a_rate_from_the_second_sample_on(laptop: Roots) -> None:

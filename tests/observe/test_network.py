@@ -34,7 +34,8 @@ def copy(machine: Callable[[str], Roots], tmp_path: Path) -> Callable[[str], Roo
         for part in ("sys/class/net", "sys/devices"):
             shutil.copytree(machine(name).host.path(part), tmp_path / part, symlinks=True)
         (tmp_path / "proc/net").mkdir(parents=True)
-        shutil.copy(machine(name).proc.path("net/dev"), tmp_path / "proc/net/dev")
+        for file in ("dev", "route"):
+            shutil.copy(machine(name).proc.path(f"net/{file}"), tmp_path / "proc/net" / file)
         return roots(proc=str(tmp_path / "proc"), sys=str(tmp_path / "sys"))
 
     return of
@@ -84,20 +85,20 @@ def test_the_laptop_has_four_interfaces_of_three_kinds(machine: Callable[[str], 
     readings = COLLECTOR(machine("laptop")).collect(FIRST)
     assert readings == {
         "lo": Network(
-            kind="loopback", operstate="unknown", carrier=True, speed_bytes_per_second=None,
+            kind="loopback", operstate="unknown", carrier=True, speed_bytes_per_second=None, uplink=False,
             **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
         "wlp0s20f3": Network(
-            kind="physical", operstate="up", carrier=True, speed_bytes_per_second=None,
+            kind="physical", operstate="up", carrier=True, speed_bytes_per_second=None, uplink=True,
             **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
         # 10000 Mbit/s of 125000 bytes
         "docker0": Network(
-            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000,
+            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000, uplink=False,
             **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
         "veth1a2b3c4": Network(
-            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000,
+            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000, uplink=False,
             **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
     }  # fmt: skip
@@ -251,6 +252,37 @@ def test_the_link_of_a_virtual_interface_is_read_every_30_s(copy: Callable[[str]
     assert collector.collect(Instant(0.0, 129.0, 0.0))["docker0"].operstate == "up"
     reading = collector.collect(Instant(0.0, 130.0, 0.0))["docker0"]
     assert (reading.operstate, reading.carrier) == ("down", False)
+
+
+def test_routes_are_read_after_a_link_changed_and_every_30_s(copy: Callable[[str], Roots]) -> None:
+    pi = copy("raspberry-pi-4")
+    collector = COLLECTOR(pi)
+    assert [reading.uplink for reading in collector.collect(FIRST).values()] == [False, True, False]
+    collector.collect(SECOND)
+    change(pi.proc.path("net/route"), "eth0\t00000000", "wlan0\t00000000")
+    assert collector.collect(THIRD)["wlan0"].uplink is False
+    put(pi, "eth0", "carrier", "0\n")
+    assert collector.collect(Instant(0.0, 114.0, 0.0))["wlan0"].uplink is False
+    readings = collector.collect(Instant(0.0, 115.0, 0.0))
+    assert [(name, reading.uplink) for name, reading in readings.items()] == [
+        ("lo", False), ("eth0", False), ("wlan0", True),
+    ]  # fmt: skip
+    # A link that is lost loses its routes: it is the one that was lost.
+    with open(pi.proc.path("net/route"), "w"):
+        pass
+    put(pi, "wlan0", "carrier", "0\n")
+    for later in (120.0, 125.0, 131.0):
+        readings = collector.collect(Instant(0.0, later, 0.0))
+        assert [reading.uplink for reading in readings.values()] == [False, False, True]
+    with open(pi.proc.path("net/route"), "w") as file:
+        file.write("eth0\t00000000\t0101A8C0\t0003\t0\t0\t202\t00000000\t0\t0\t0\n")
+    assert collector.collect(Instant(0.0, 160.0, 0.0))["eth0"].uplink is False
+    assert collector.collect(Instant(0.0, 161.0, 0.0))["eth0"].uplink is True
+
+
+def test_without_any_default_route_nobody_knows_the_uplink(made: Roots) -> None:
+    write(made, eth0=(10, 1, 0, 0, 10, 1, 0, 0))
+    assert COLLECTOR(made).collect(FIRST)["eth0"].uplink is None
 
 
 @pytest.mark.parametrize(

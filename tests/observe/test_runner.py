@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -258,3 +259,89 @@ def test_an_observation_says_when_it_was_made_and_how_long_it_took():
     (found,) = observe(Direct(Steady), times=[100.0])
     assert found["steady"].instant == at(100.0)
     assert 0.0 < found["steady"].duration < 1.0
+
+
+def test_a_configuration_is_taken_up_at_once_and_that_of_the_start_costs_no_sample():
+    steady, slow = Direct(Steady), Direct(Slow)
+
+    async def run() -> None:
+        runner = Runner([steady, slow], ROOTS, 5.0)
+        runner.configure(3600.0, (), {"interval": 3600.0})
+        ticks = runner.ticks()
+        await anext(ticks)
+        first = await runner.sample()
+        assert [event.name for event in first.events] == [protocol.RUNTIME_STARTED, protocol.CONFIG_LOADED]
+        await anext(ticks)
+        assert (await runner.sample()).events == ()
+        coming = asyncio.ensure_future(anext(ticks))
+        done, _ = await asyncio.wait([coming], timeout=0.1)
+        assert not done
+        runner.configure(60.0, ["slow"], {"interval": 60.0})
+        await coming
+        sample = await runner.sample()
+        assert sample.interval == 60.0
+        assert [event.name for event in sample.events] == [protocol.CONFIG_LOADED]
+        problems = {each.family.name: each.problem for each in sample.observations}
+        assert problems["steady"] is None
+        assert problems["slow"].code == protocol.DISABLED
+        runner.set_enabled("slow", enabled=True)
+        await anext(ticks)
+        (again,) = (await runner.sample()).observations
+        assert (again.family.name, again.problem) == ("slow", None)
+        with pytest.raises(KeyError):
+            runner.set_enabled("other", enabled=True)
+
+    asyncio.run(run())
+
+
+class Hand:
+    """A clock that a test sets."""
+
+    since_boot = 100.0
+
+    def now(self):
+        return at(self.since_boot)
+
+
+def test_a_shorter_interval_is_no_overrun_of_the_longer_one():
+    async def run() -> list[str]:
+        clock = Hand()
+        runner = Runner([Direct(Steady)], ROOTS, 10.0, clock)
+        await runner.sample()
+        clock.since_boot = 110.0
+        await runner.sample()
+        clock.since_boot = 118.0
+        runner.configure(1.0, (), {"interval": 1.0})
+        first = await runner.sample()
+        clock.since_boot = 126.0
+        return [event.name for event in (*first.events, *(await runner.sample()).events)]
+
+    assert asyncio.run(run()) == [protocol.CONFIG_LOADED, protocol.RUNTIME_GAP]
+
+
+def test_what_is_observed_again_begins_anew():
+    values, going = [1.0, 2.0], threading.Event()
+
+    def probe() -> Reading:
+        value = values.pop(0)
+        going.wait(20)
+        return Trouble(value=value)
+
+    async def run() -> None:
+        clock = Hand()
+        runner = Runner([Probes(Trouble, {"one": probe})], ROOTS, 5.0, clock)
+        assert (await runner.sample()).observations == ()
+        runner.set_enabled("trouble", enabled=False)
+        clock.since_boot = 105.0
+        (off,) = (await runner.sample()).observations
+        assert off.problem.code == protocol.DISABLED
+        going.set()
+        clock.since_boot = 3700.0
+        runner.set_enabled("trouble", enabled=True)
+        found = ()
+        while not found:
+            found = (await runner.sample()).observations
+        assert found[0].instant == at(3700.0)
+        assert found[0].readings["one"].value == 2.0
+
+    asyncio.run(run())

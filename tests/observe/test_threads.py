@@ -438,7 +438,7 @@ def test_a_result_that_comes_after_the_loop_was_closed_does_no_harm(hanging, mon
     before = threads()
     asyncio.run(run())
     (thread,) = set(threads()) - set(before)
-    (runner,) = kept[0]._runners
+    (runner,) = kept[0]._runners.values()
     held.released.set()
     eventually(lambda: not runner.busy)
     # It serves on: the next run is taken up by the same thread, which the closed loop did not end.

@@ -37,6 +37,8 @@ FIELDS = {
     protocol.HEALTH_ACKNOWLEDGED: {"condition", "instance", "who"},
     protocol.COLLECTOR_FAILED: {"family", "instance", "problem", "reason", "remedy"},
     protocol.COLLECTOR_RECOVERED: {"family", "instance"},
+    protocol.COLLECTOR_DISABLED: {"family", "instance", "problem", "reason", "remedy"},
+    protocol.COLLECTOR_ENABLED: {"family", "instance"},
     protocol.RUNTIME_GAP: {"reason", "seconds"},
     protocol.RUNTIME_STARTED: {"version", "interval"},
 }

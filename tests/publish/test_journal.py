@@ -140,7 +140,21 @@ SENTENCES = [
     (protocol.RUNTIME_STOPPED, {}, "INFO", "healthd ends"),
     (protocol.COLLECTOR_RECOVERED, {"family": "sensor", "instance": ""}, "INFO", "sensor is available again"),
     (protocol.HEALTH_ACKNOWLEDGED, NOTED, "INFO", "filesystem_space@/ was acknowledged by ann"),
-    ("config.loaded", {}, "INFO", "the configuration was loaded"),
+    ("config.loaded", {}, "INFO", "in force is the default configuration"),
+    ("config.loaded", {"files": ["/a.toml", "/b.toml"]}, "INFO", "in force is /a.toml, /b.toml"),
+    (
+        "config.refused",
+        {"faults": ["/a.toml: x: bad", "/a.toml: y: worse"]},
+        "ERROR",
+        "the configuration before stays in force, as this one has faults: /a.toml: x: bad; /a.toml: y: worse",
+    ),
+    (
+        "collector.disabled",
+        {"family": "disk", "instance": "", "problem": "disabled", "reason": "it is switched off", "remedy": "…"},
+        "INFO",
+        "disk is not observed any more: it is switched off",
+    ),
+    ("collector.enabled", {"family": "disk", "instance": ""}, "INFO", "disk is observed again"),
 ]
 
 
@@ -258,7 +272,7 @@ def test_a_change_of_state_is_told_once(said):
 
 def test_each_event_has_an_id_of_its_own():
     ids = [message.id for message in MESSAGES.values()]
-    assert len(set(ids)) == len(ids) == 8
+    assert len(set(ids)) == len(ids) == 11
     for made in ids:
         assert re.fullmatch("[0-9a-f]{32}", made)
         assert uuid.UUID(made).version == 4

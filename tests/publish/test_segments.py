@@ -464,3 +464,18 @@ def test_a_name_that_was_just_given_up_for_the_compressed_form_is_not_taken(tmp_
     opened.append(b"{}\n")
     opened.close()
     assert sorted(os.listdir(os.path.dirname(taken))) == sorted(map(os.path.basename, (taken, opened.path)))
+
+
+def test_less_that_may_be_kept_is_in_force_at_once(tmp_path):
+    for day in range(1, 6):
+        (tmp_path / f"2026-01-0{day}").mkdir()
+        (tmp_path / f"2026-01-0{day}" / "00-00-00.jsonl.gz").write_bytes(os.urandom(20_000))
+    writer = Writer(str(tmp_path), Keeping(min_free=0, max_size=100_000_000), no_summary)
+    while writer.tidy():
+        pass
+    assert len(list(tmp_path.glob("*/*.gz"))) == 5
+    writer.keep(Keeping(min_free=0, max_size=50_000))
+    while writer.tidy():
+        pass
+    assert [path.parent.name for path in sorted(tmp_path.glob("*/*.gz"))] == ["2026-01-04", "2026-01-05"]
+    writer.close()

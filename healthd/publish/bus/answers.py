@@ -11,7 +11,8 @@ from healthd.description import describe
 from healthd.errors import CallError, HealthdError
 from healthd.events import to_json
 from healthd.metric import camel
-from healthd.model import SINGLE, Account, Archive, Explaining, Family, Kind, Metric, Snapshot
+from healthd.model import SINGLE, Account, Explaining, Family, Kind, Metric, Snapshot
+from healthd.publish.bus.behind import Archive
 from healthd.publish.bus.values import UNKNOWN, variant, wire
 
 MAX_METRICS = 1024
@@ -58,7 +59,7 @@ class Answers:
             "ListConditions": lambda *_: {
                 wire("s", name): _condition(told) for name, told in self._judging.listed().items()
             },
-            "Explain": lambda _, __, body: self._explain(*body),
+            "Explain": lambda _, now, body: self._explain(now, *body),
             "Read": lambda snapshot, _, body: self._read(snapshot, *body),
             "GetHistory": lambda _, now, body: self._history(now, *body),
             "GetEvents": lambda _, now, body: self._events(now, *body),
@@ -133,11 +134,21 @@ class Answers:
         self._series(address)
         return partial(self._points, address, *_range(since, until, now), _most(most))
 
-    def _explain(self, name: str) -> str:
+    def _explain(self, now: float, name: str) -> str:
         try:
-            return to_json(self._judging.explain(name))
+            told = self._judging.explain(name)
         except KeyError:
             raise CallError(protocol.UNKNOWN_CONDITION, f"there is no condition {name!r}") from None
+        return to_json({**told, "movers": self._movers(now, told)})
+
+    def _movers(self, now: float, told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+        """Return what else moved while a condition built up; `None` where that is not known, or all is well."""
+        built_up = _built_up(now, told)
+        if built_up is None:
+            return None
+        own = told["rule"]["metric"].partition(" + ")[0]
+        own = f"{own}@{told['instance']}" if told["instance"] else own
+        return self._archive.movers(*built_up, lag=told["rule"]["window"], but=own)
 
     def _series(self, address: str) -> None:
         """Make sure that it is a gauge of one instance, whether that is there now, or was."""
@@ -183,6 +194,18 @@ def _condition(told: Mapping[str, Any]) -> dict[str, Any]:
         "headroom": Variant("d", wire("d", told["headroom"])),
         "pending": Variant("b", told["pending"]),
     }
+
+
+def _built_up(now: float, told: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return from when to when a condition built up, seconds since 1970 UTC; `None` for one that is well."""
+    is_ok = told["severity"] == protocol.OK
+    if is_ok and not told["pending"]:
+        return None
+    severity = told["next"] if is_ok else told["severity"]
+    holds = {level["severity"]: level["hold"] for level in told["rule"]["levels"]}
+    comes = now + (told["due_seconds"] or 0.0) if is_ok else told["since"]
+    # A severity of no level is that nothing is known any more: that needs no time.
+    return comes - holds.get(severity, 0.0), min(comes, now)
 
 
 def _publisher(account: Account) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Method(NamedTuple):
     summary: str
     takes: tuple[Argument, ...] = ()
     gives: tuple[Argument, ...] = ()
+    guarded: bool = False
+    """Whether it changes something, so that not everyone may call it."""
 
     @property
     def signature(self) -> str:
@@ -44,6 +46,8 @@ class Property(NamedTuple):
     signature: str
     emits: str
     summary: str
+    writable: bool = False
+    """Whether some may set it."""
 
 
 class Signal(NamedTuple):
@@ -70,10 +74,16 @@ def of_table(
     methods: tuple[Method, ...] = (),
     signals: tuple[Signal, ...] = (),
     constant: Iterable[str] = (),
+    writable: Iterable[str] = (),
 ) -> Interface:
-    """Return the interface that a table declares; the fields in `constant` never change."""
+    """Return the interface that a table declares.
+
+    The fields in `constant` never change, and those in `writable` can be set.
+    """
     properties = [
-        Property(camel(metric.name), metric.signature, _emits(metric, constant), metric.summary)
+        Property(
+            camel(metric.name), metric.signature, _emits(metric, constant), metric.summary, metric.name in writable
+        )
         for metric in table.metrics
     ]
     summary = " ".join((table.__doc__ or "").split())
@@ -99,7 +109,8 @@ def xml(interface: Interface) -> str:
         lines += [_argument(argument, "") for argument in signal.gives]
         lines.append("    </signal>")
     for item in interface.properties:
-        lines.append(f'    <property name={_quoted(item.name)} type="{item.signature}" access="read">')
+        access = "readwrite" if item.writable else "read"
+        lines.append(f'    <property name={_quoted(item.name)} type="{item.signature}" access="{access}">')
         if item.emits != "true":
             lines.append(f'      <annotation name="{_EMITS}" value="{item.emits}"/>')
         lines += [_doc(item.summary, 6), "    </property>"]

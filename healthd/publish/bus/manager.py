@@ -21,17 +21,22 @@ class Manager(Table):
     reasons: tuple[str, ...] = state("The conditions that make it so, the worst first: rule, or rule@instance.")
     features: tuple[str, ...] = state("Optional parts of this API that are offered here, beyond the readings.")
     sample_interval_usec: int = state("Time from one sample to the next, µs.", Unit.USEC)
+    configuration_problem: str = state(
+        "Why the configuration on disk is not the one in force: its faults, a line each. Empty where it is."
+    )
 
 
 def root(snapshot: Snapshot) -> tuple[Manager]:
     """Return the tables of the root; the same object while nothing of them changes."""
     health = snapshot.health
     since = round(health.since * 1_000_000) if health.since else None
-    return _root(round(snapshot.interval * 1_000_000), health.severity, since, health.reasons)
+    return _root(round(snapshot.interval * 1_000_000), health.severity, since, health.reasons, snapshot.configuration)
 
 
 @lru_cache(maxsize=4)
-def _root(sample_interval_usec: int, severity: str, since_usec: int | None, reasons: tuple[str, ...]) -> tuple[Manager]:
+def _root(
+    sample_interval_usec: int, severity: str, since_usec: int | None, reasons: tuple[str, ...], configuration: str
+) -> tuple[Manager]:
     return (
         Manager(
             version=protocol.VERSION,
@@ -41,16 +46,23 @@ def _root(sample_interval_usec: int, severity: str, since_usec: int | None, reas
             reasons=reasons,
             features=(),
             sample_interval_usec=sample_interval_usec,
+            configuration_problem=configuration,
         ),
     )
 
+
+_GUARDED = (
+    "For root, the user that healthd runs as, and whom polkit lets (action org.healthd.health1.manage). Others are "
+    "refused with AccessDenied, or with InteractiveAuthorizationRequired where polkit would have to ask a person and "
+    "the call does not allow that. Fails with Error.NotAvailable in a replay."
+)
 
 METHODS = (
     Method(
         "Describe",
         "The whole snapshot as one JSON object, the same that `healthctl status --json` prints: version, time, "
-        "boot_id, since_boot, interval, seq, health, readings by family and instance, unavailable by family with "
-        "problem, reason and remedy. Unknown is null.",
+        "boot_id, since_boot, interval, seq, configuration (the faults of one that was refused), health, readings by "
+        "family and instance, unavailable by family with problem, reason and remedy. Unknown is null.",
         gives=(Argument("json", "s"),),
     ),
     Method(
@@ -63,7 +75,8 @@ METHODS = (
     Method(
         "ListCollectors",
         "Every collector by its family: summary, available, problem, reason, remedy, duration_usec of its last run, "
-        "failures since start, sampled_at_usec (µs since 1970 UTC), every_usec and the number of instances.",
+        "failures since start, sampled_at_usec (µs since 1970 UTC), every_usec and the number of instances. One that "
+        "was switched off has the problem `disabled`.",
         gives=(Argument("collectors", "a{sa{sv}}"),),
     ),
     Method(
@@ -116,17 +129,34 @@ METHODS = (
     ),
     Method(
         "Explain",
-        "One condition as a JSON object: what ListConditions tells, its rule with thresholds, reasons and remedy, and "
-        "the samples that decided. Fails with Error.UnknownCondition where there is none of that name.",
+        "One condition as a JSON object: what ListConditions tells, its rule with thresholds, reasons and remedy, the "
+        "samples that decided, and movers: the metrics that moved most while it built up, the most unusual first, each "
+        "with unit and what was usual before and after; null where that is not known. Fails with "
+        "Error.UnknownCondition where there is none of that name.",
         takes=(Argument("condition", "s"),),
         gives=(Argument("json", "s"),),
     ),
     Method(
         "Acknowledge",
         "Take note of a condition, given by the path of its object: it does not count for Health until it is over, "
-        "becomes worse, or the time in the option until_usec (t, µs since 1970 UTC) has come. Only root, and the user "
-        "that healthd runs as, may. Fails with Error.UnknownCondition where there is no such object.",
+        "becomes worse, or the time in the option until_usec (t, µs since 1970 UTC) has come. Fails with "
+        f"Error.UnknownCondition where there is no such object. {_GUARDED}",
         takes=(Argument("condition", "o"), Argument("options", "a{sv}")),
+        guarded=True,
+    ),
+    Method(
+        "SetCollectorEnabled",
+        "Observe a family, or leave it out, until the configuration is read again: it is then unavailable, with the "
+        f"problem `disabled`. Fails with Error.UnknownCollector where there is no such family. {_GUARDED}",
+        takes=(Argument("family", "s"), Argument("enabled", "b")),
+        guarded=True,
+    ),
+    Method(
+        "Reload",
+        "Read the configuration again and act by it, as `systemctl reload healthd` does. Fails with "
+        "Error.ReloadFailed, whose text are all faults, a line each, where it can't be used; the one in force then "
+        f"stays. {_GUARDED}",
+        guarded=True,
     ),
     Method(
         "ListPublishers",

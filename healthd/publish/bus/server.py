@@ -1,22 +1,18 @@
 """The server: answers calls from the published tree, and signals what changes in it."""
 
 import logging
-import math
-import os
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from healthd import protocol
-from healthd.dbus import ACCESS_DENIED, FAILED, INVALID_ARGS, Call, Connection, Reply
+from healthd.dbus import FAILED, INVALID_ARGS, Answer, Call, Connection, Patient, Reply
 from healthd.errors import CallError
 from healthd.events import encode
 from healthd.model import (
     Account,
-    Archive,
-    Condition,
     Cycle,
     Event,
     Explaining,
@@ -27,12 +23,16 @@ from healthd.model import (
     Status,
     Table,
 )
-from healthd.publish.bus import manager, standard
+from healthd.publish.bus import log_control, manager, standard
 from healthd.publish.bus.answers import Answers, Later
+from healthd.publish.bus.behind import Archive, Control
 from healthd.publish.bus.interface import Interface, Method, node, of_table
-from healthd.publish.bus.transitions import Transition, body, user_name, with_transitions
+from healthd.publish.bus.transitions import Transition, body, with_transitions
 from healthd.publish.bus.tree import Added, Changed, Removed, Tree, difference, tree
-from healthd.publish.bus.values import UNKNOWN, properties, variant
+from healthd.publish.bus.values import properties, variant
+
+if TYPE_CHECKING:
+    from healthd.publish.bus.changes import Changes
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +41,8 @@ BACKLOG = 256 * 1024
 KEPT = 1000
 """How many events are kept meanwhile."""
 
-Acknowledge = Callable[[str, str, str, float], None]
-"""Takes rule, instance, who, and until when (seconds since 1970 UTC); raises KeyError where there is no condition."""
-
 _ERROR = "org.freedesktop.DBus.Error."
-_SHARED = {"Describe", "GetManagedObjects", "ListCollectors", "ListConditions", "ListMetrics"}
+_SHARED = {"Describe", "Explain", "GetManagedObjects", "ListCollectors", "ListConditions", "ListMetrics"}
 _MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _EVERYWHERE = (standard.PEER, standard.INTROSPECTABLE, standard.PROPERTIES)
 
@@ -64,17 +61,19 @@ class BusServer:
         archive: Archive,
         accounts: Callable[[], Mapping[str, Account]],
         judging: Explaining,
-        acknowledge: Acknowledge | None,
+        control: Control | None,
     ) -> None:
         self._answers = Answers(families, archive, accounts, judging)
-        self._acknowledge = acknowledge
+        self._families = families
+        self._control = control
+        self._changes: Changes | None = None
         self._samples = {family.event for family in families}
         self._connection: Connection | None = None
         self._published: Snapshot | None = None
         self._now = 0.0
         self._tree: Tree = {}
-        self._replies: dict[str, Reply] = {}
-        """The dear answers that are the same for everyone until something new is published, by method."""
+        self._replies: dict[tuple[str, ...], Reply] = {}
+        """The dear answers that are the same for everyone until something new is published, by method and argument."""
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._behind = False
         self._lost = 0
@@ -84,6 +83,7 @@ class BusServer:
     def attach(self, connection: Connection) -> None:
         """Serve on a connection; to be done before its name is owned, so that no client sees less than everything."""
         self._connection = connection
+        self._changes = None
         connection.on_call = self.answer
 
     def account(self) -> Account:
@@ -111,12 +111,16 @@ class BusServer:
         elif connection.backlog > BACKLOG:
             self._skip(cycle, events)
         else:
+            begin = time.monotonic()
             self._catch_up()
             before = self._tree
             self._advance(cycle)
             events = [*self._kept, *events]
             self._kept.clear()
-            self._send(connection, chain(difference(before, self._tree), with_transitions(events)))
+            news: list[News] = [*difference(before, self._tree), *with_transitions(events)]
+            self._send(connection, news)
+            spent = 1000 * (time.monotonic() - begin)
+            _log.debug("sample %d: %d signals in %.1f ms", cycle.snapshot.seq, len(news), spent)
 
     def _skip(self, cycle: Cycle, events: list[Event]) -> None:
         if not self._behind:
@@ -139,6 +143,9 @@ class BusServer:
             self._published = cycle.snapshot
             self._tree = tree(cycle.snapshot)
             self._replies.clear()
+        elif cycle.events:
+            # Who used most may have been seen.
+            self._replies = {asked: reply for asked, reply in self._replies.items() if asked[0] != "Explain"}
 
     def _send(self, connection: Connection, news: Iterable[News]) -> None:
         faults = []
@@ -166,7 +173,7 @@ class BusServer:
             return *above, "InterfacesAdded", "oa{sa{sv}}", [new.path, self._interfaces(new.path, new.tables)]
         return *above, "InterfacesRemoved", "oas", [new.path, [table.interface for table in new.tables]]
 
-    def answer(self, call: Call) -> Reply | Awaitable[Reply]:
+    def answer(self, call: Call) -> Answer:
         """Answer a method call.
 
         Raises CallError with one of the specification's error names, or one of `protocol`.
@@ -178,56 +185,42 @@ class BusServer:
             raise CallError(
                 INVALID_ARGS, f"{method.name} takes {method.signature or 'nothing'!r}, not {call.signature!r}"
             )
-        if method.name in self._replies:
-            return self._replies[method.name]
-        reply = self._reply(interface, method, call)
-        if method.name in _SHARED and isinstance(reply, Reply):
-            self._replies[method.name] = reply
+        if method.name not in _SHARED:
+            return self._reply(interface, method, call)
+        asked = (method.name, *call.body)
+        reply = self._replies.get(asked) or self._reply(interface, method, call)
+        if isinstance(reply, Reply):
+            self._replies[asked] = reply
         return reply
 
-    def _reply(self, interface: Interface, method: Method, call: Call) -> Reply | Awaitable[Reply]:
+    def _reply(self, interface: Interface, method: Method, call: Call) -> Answer:
         signature = "".join(argument.signature for argument in method.gives)
+        if method.guarded:
+            return self._changing().make(call, self._tree, self._now)
         if interface is not manager.INTERFACE:
             answer = self._standard(method.name, call)
+            if isinstance(answer, Patient):
+                return answer
             return Reply(signature, (answer,)) if signature else Reply()
         assert self._published
-        if method.name == "Acknowledge":
-            return self._noted(call)
         answer = self._answers.by_name[method.name](self._published, self._now, call.body)
         return _later(signature, answer) if callable(answer) else Reply(signature, (answer,))
 
-    async def _noted(self, call: Call) -> Reply:
-        """Take note of a condition for the caller, who must be root or the user of healthd."""
-        path, options = call.body
-        tables = self._tree.get(path, ())
-        condition = tables[0] if tables else None
-        if not isinstance(condition, Condition):
-            raise CallError(protocol.UNKNOWN_CONDITION, f"there is no condition {path}")
-        unknown = ", ".join(sorted(set(options) - {"until_usec"}))
-        until = options.get("until_usec")
-        if unknown or (until is not None and until.signature != "t"):
-            raise CallError(INVALID_ARGS, f"the options are until_usec (t), not {unknown or until.signature}")
-        end = math.inf if until is None or until.value == UNKNOWN["t"] else until.value / 1e6
-        if end <= self._now:
-            raise CallError(INVALID_ARGS, "until_usec is over")
-        if self._acknowledge is None:
-            raise CallError(protocol.NOT_AVAILABLE, "what is replayed was, and can't be acknowledged")
-        assert self._connection
-        (user,) = await self._connection.call_driver("GetConnectionUnixUser", "s", call.sender)
-        if user not in (0, os.geteuid()):
-            raise CallError(ACCESS_DENIED, "only root may acknowledge conditions")
-        try:
-            self._acknowledge(condition.rule, condition.instance, user_name(user), end)
-        except KeyError:
-            raise CallError(protocol.UNKNOWN_CONDITION, f"there is no condition {path} any more") from None
-        return Reply()
+    def _changing(self) -> "Changes":
+        """Return what changes something, for this connection."""
+        if self._changes is None:
+            from healthd.publish.bus.changes import Changes  # noqa: PLC0415  # few ever change anything
+
+            assert self._connection
+            self._changes = Changes(self._connection, self._families, self._control)
+        return self._changes
 
     def _offered(self, path: str) -> Iterator[Interface]:
         """Yield the interfaces that a path has, even one that only leads to objects."""
         yield from _EVERYWHERE
         if path == protocol.ROOT:
             yield standard.OBJECT_MANAGER
-        for table in self._tree.get(path, ()):
+        for table in self._objects(path):
             yield _declared(type(table))
 
     def _find(self, call: Call) -> tuple[Interface, Method]:
@@ -249,7 +242,7 @@ class BusServer:
             "Introspect": lambda: self._introspect(call.path),
             "Get": lambda interface, name: self._get(call.path, interface, name),
             "GetAll": lambda interface: self._get_all(call.path, interface),
-            "Set": lambda interface, name, _: self._set(call.path, interface, name),
+            "Set": lambda interface, name, value: self._set(call, interface, name, value),
             "GetManagedObjects": self._managed,
         }
         return answers[member](*call.body)
@@ -258,10 +251,15 @@ class BusServer:
         """Return what is below the object manager, which is no part of that itself (D-Bus specification)."""
         return {path: self._interfaces(path, tables) for path, tables in self._tree.items() if path != protocol.ROOT}
 
+    def _objects(self, path: str) -> tuple[Table, ...]:
+        """Return what is at a path; nothing where there is no object."""
+        return log_control.tables() if path == log_control.PATH else self._tree.get(path, ())
+
     def _tables(self, path: str) -> tuple[Table, ...]:
-        if path not in self._tree:
+        found = self._objects(path)
+        if not found:
             raise CallError(_ERROR + "UnknownObject", f"there is no object {path}")
-        return self._tree[path]
+        return found
 
     def _table(self, path: str, interface: str) -> Table:
         for table in self._tables(path):
@@ -283,8 +281,11 @@ class BusServer:
             raise CallError(_ERROR + "UnknownInterface", f"{path} has no properties of {interface!r}")
         return {name: value for table in tables for name, value in self._values(table, path).items()}
 
-    def _set(self, path: str, interface: str, name: str) -> None:
-        self._get(path, interface, name)
+    def _set(self, call: Call, interface: str, name: str, value: Any) -> Patient:
+        self._get(call.path, interface, name)
+        declared = _declared(type(self._table(call.path, interface))).properties
+        if next(each for each in declared if each.name == name).writable:
+            return self._changing().set_log(call, name, value)
         raise CallError(_ERROR + "PropertyReadOnly", f"{interface}.{name} can only be read")
 
     def _interfaces(self, path: str, tables: tuple[Table, ...]) -> dict[str, dict[str, Any]]:
@@ -313,13 +314,17 @@ class BusServer:
 
     def _introspect(self, path: str) -> str:
         prefix = "/" if path == "/" else path + "/"
-        children = {known[len(prefix) :].split("/")[0] for known in self._tree if known.startswith(prefix)}
-        if path not in self._tree and not children:
+        known = (*self._tree, log_control.PATH)
+        children = {each[len(prefix) :].split("/")[0] for each in known if each.startswith(prefix)}
+        if path not in known and not children:
             raise CallError(_ERROR + "UnknownObject", f"there is no object {path}")
         return node(self._offered(path), sorted(children))
 
 
-_interfaces: dict[type[Table], Interface] = {manager.Manager: manager.INTERFACE}
+_interfaces: dict[type[Table], Interface] = {
+    manager.Manager: manager.INTERFACE,
+    log_control.LogControl: log_control.INTERFACE,
+}
 
 
 def _declared(table: type[Table]) -> Interface:

@@ -1,4 +1,4 @@
-"""Transitions as signals of their own, and who acknowledges conditions."""
+"""Transitions as signals of their own."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -29,13 +29,3 @@ def body(data: Mapping[str, Any]) -> list[Any]:
     details = {key: Variant("s", wire("s", data[key])) for key in ("instance", "summary", "metric", "remedy")}
     details |= {key: Variant("d", wire("d", data[key])) for key in ("value", "threshold")}
     return [wire("s", name), data["from"], data["to"], details]
-
-
-def user_name(user: int) -> str:
-    """Return a user's name, or the number where it has none."""
-    import pwd  # noqa: PLC0415  # rare
-
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)
