@@ -245,4 +245,5 @@ def test_a_reload_before_it_serves_is_not_told_as_readiness(tmp_path):
         daemon.process.send_signal(signal.SIGTERM)
         assert manager.recv(4096).startswith(b"STOPPING=1\n")
         connection.close()
-        assert daemon.stop() == 0
+        assert daemon.process.wait(20) == 0
+        daemon.stop()
