@@ -64,11 +64,12 @@ _message = _import(NAME, "message")
 _constants = _import(NAME, "constants")
 _signature: Any = _import(NAME, "signature")
 if NAME == "dbus_fast":
-    # Its compiled decoder looks at the type in a variant without asking whether there is one (a segmentation fault).
     _trees = _signature.get_signature_tree
     _nothing = _signature.SignatureTree("")
-    _nothing.root_type = _signature.SignatureType("?")
-    _signature.get_signature_tree = lambda signature: _trees(signature) if signature else _nothing
+    if hasattr(_nothing, "root_type"):
+        # Newer compiled decoders look at the type in a variant without asking whether there is one, and crash.
+        _nothing.root_type = _signature.SignatureType("?")
+        _signature.get_signature_tree = lambda signature: _trees(signature) if signature else _nothing
 
 # Any: the libraries carry no types, or types that differ from version to version.
 Message: Any = _message.Message
