@@ -35,9 +35,10 @@ test: .venv/development .build/dbus-fast-$(FAST)/installed
 		--ignore tests/bus/test_storm.py
 
 # Once more on the Python packages of Debian 12, which only that release has. Its dbus-fast is there, and left alone.
-# The system tests run on those in any case.
+# The system tests run on those in any case; health, state and publish use none of them.
 test-debian: .venv-debian/installed
-	.venv-debian/bin/python -m pytest -q --ignore tests/system --ignore tests/bus/test_storm.py --ignore tests/test_packages.py
+	.venv-debian/bin/python -m pytest -q --ignore tests/system --ignore tests/bus/test_storm.py --ignore tests/test_packages.py \
+		--ignore tests/health --ignore tests/state --ignore tests/publish
 
 # What a make test shows for a moment, for long: an hour.
 soak: .venv/development
