@@ -59,6 +59,8 @@ class Daemon:
         self._serving = False
         self._beside: list[asyncio.Task[None]] = []
         self._reloading: set[asyncio.Task[None]] = set()
+        self._awaiting: list[asyncio.Future[None]] = []
+        """Who waits for the end of a cycle that has not begun."""
         collectors = observe.collectors()
         families = observe.families(collectors)
         self._replay = Replay(families=families, **options.replay._asdict()) if options.replay else None
@@ -106,10 +108,11 @@ class Daemon:
         """See `publish.bus.behind.Control`."""
         self._pipeline.acknowledge(self._clock.now(), rule, instance, who, until)
 
-    def set_collector_enabled(self, family: str, *, enabled: bool) -> None:
+    async def set_collector_enabled(self, family: str, *, enabled: bool) -> None:
         """See `publish.bus.behind.Control`."""
         assert self._runner
         self._runner.set_enabled(family, enabled=enabled)
+        await self._published()
 
     async def reload(self) -> None:
         """See `publish.bus.behind.Control`; who asks while it is read waits for the next reading."""
@@ -118,6 +121,7 @@ class Daemon:
                 self._notifier.reloading()
             try:
                 self._take_up(await self._loaded())
+                await self._published()
             except ConfigError as error:
                 self._pipeline.refuse(self._clock.now(), error.faults)
                 raise
@@ -125,6 +129,12 @@ class Daemon:
                 # Before its start is over, and after its end began, systemd is told of these alone.
                 if self._serving:
                     self._notifier.ready(self._status())
+
+    def _published(self) -> "asyncio.Future[None]":
+        """Return what is done when a sample that is taken from now on is published: who asked for a change finds it."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._awaiting.append(waiting)
+        return waiting
 
     async def _loaded(self) -> Options:
         loading = self._loader.submit(self._load)
@@ -228,7 +238,12 @@ class Daemon:
             self._runner.states = await self._archive.judged(self._options.rules)
         published = 0
         async for _ in self._source.ticks():
+            awaiting, self._awaiting = self._awaiting, []
             published += await self._pipeline.cycle()
+            for waiting in awaiting:
+                # Who left has cancelled it.
+                if not waiting.done():
+                    waiting.set_result(None)
             if not self._replay:
                 self._look_who(self._judge.wanted)
             if published == _BEFORE_SERVING and not self._serving:

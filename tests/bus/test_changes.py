@@ -60,7 +60,7 @@ def test_a_collector_is_switched_off_and_on(bus):
         assert await hand.call("SetCollectorEnabled", "sb", "lo\ufffdd", False) == unknown
         assert (await hand.call("SetCollectorEnabled", "s", "load"))[0] == INVALID
 
-        def vanished(family, *, enabled):
+        async def vanished(family, *, enabled):
             raise KeyError(family, enabled)
 
         hand.set_collector_enabled = vanished

@@ -447,7 +447,7 @@ class Hand:
     def acknowledge(self, *note):
         self.pipeline.acknowledge(Instant(BEGIN + 100.0, 100.0, 0.0), *note)
 
-    def set_collector_enabled(self, family, *, enabled):
+    async def set_collector_enabled(self, family, *, enabled):
         self.enabled[family] = enabled
 
     async def reload(self):

@@ -12,11 +12,17 @@ class Control(Protocol):
     def acknowledge(self, rule: str, instance: str, who: str, until: float) -> None:
         """Take note of a condition until then (seconds since 1970 UTC); raises KeyError where there is none."""
 
-    def set_collector_enabled(self, family: str, *, enabled: bool) -> None:
-        """Observe a family, or leave it out, until the next reload; raises KeyError where there is no such family."""
+    async def set_collector_enabled(self, family: str, *, enabled: bool) -> None:
+        """Observe a family, or leave it out, until the next reload; raises KeyError where there is no such family.
+
+        It is over when what is published shows it.
+        """
 
     async def reload(self) -> None:
-        """Read the configuration again; raises ConfigError, and keeps the one in force, where it has faults."""
+        """Read the configuration again; raises ConfigError, and keeps the one in force, where it has faults.
+
+        It is over when what is published shows it.
+        """
 
 
 class Archive(Protocol):

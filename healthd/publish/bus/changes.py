@@ -90,7 +90,7 @@ class Changes:
 
         async def make(_: int) -> None:
             try:
-                control.set_collector_enabled(family, enabled=enabled)
+                await control.set_collector_enabled(family, enabled=enabled)
             except KeyError:
                 raise CallError(protocol.UNKNOWN_COLLECTOR, f"there is no collector {family!r}") from None
 

@@ -147,15 +147,16 @@ METHODS = (
     Method(
         "SetCollectorEnabled",
         "Observe a family, or leave it out, until the configuration is read again: it is then unavailable, with the "
-        f"problem `disabled`. Fails with Error.UnknownCollector where there is no such family. {_GUARDED}",
+        "problem `disabled`. It answers when that is in force. "
+        f"Fails with Error.UnknownCollector where there is no such family. {_GUARDED}",
         takes=(Argument("family", "s"), Argument("enabled", "b")),
         guarded=True,
     ),
     Method(
         "Reload",
-        "Read the configuration again and act by it, as `systemctl reload healthd` does. Fails with "
-        "Error.ReloadFailed, whose text are all faults, a line each, where it can't be used; the one in force then "
-        f"stays. {_GUARDED}",
+        "Read the configuration again and act by it, as `systemctl reload healthd` does; it answers when the new one "
+        "is in force. Fails with Error.ReloadFailed, whose text are all faults, a line each, where it can't be used; "
+        f"the one in force then stays. {_GUARDED}",
         guarded=True,
     ),
     Method(
