@@ -116,6 +116,8 @@ class _Known(NamedTuple):
     """What is known of one family now."""
 
     entries: Mapping[str, Entry]
+    fields: Mapping[str, tuple[str, ...]]
+    """Those of each instance that have a history: what it has never told of has none."""
     columns: Columns
     values: "array[float]"
 
@@ -169,11 +171,12 @@ class History:
             if known and known.entries is found:
                 continue
             changed = True
-            if known and known.entries.keys() == found.keys():
+            fields = _fields(found, known.fields if known else {})
+            if known and fields == known.fields:
                 columns = known.columns
             else:
-                columns, moved = _columns(name, found), True
-            self._known[name] = _Known(found, columns, _values(found))
+                columns, moved = _columns(name, fields, known.columns if known else ()), True
+            self._known[name] = _Known(found, fields, columns, _values(found, fields))
         if len(self._known) > len(entries):
             self._known = {name: known for name, known in self._known.items() if name in entries}
             changed = moved = True
@@ -268,27 +271,41 @@ def _gauges(reading: type[Reading]) -> tuple[str, ...]:
     return gauges
 
 
-def _columns(name: str, entries: Mapping[str, Entry]) -> Columns:
-    return tuple(
+def _fields(entries: Mapping[str, Entry], before: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the fields of each instance that are known, or were since it is there."""
+    found = {}
+    for instance in sorted(entries):
+        reading, known = entries[instance].reading, before.get(instance, ())
+        gauges = _gauges(type(reading))
+        if len(known) < len(gauges):
+            known = tuple(field for field in gauges if field in known or getattr(reading, field) is not None)
+        found[instance] = known
+    return found
+
+
+def _columns(name: str, fields: Mapping[str, tuple[str, ...]], before: Columns) -> Columns:
+    # Rows keep their columns: where instances come and go all day, the names of those that stay are the same objects.
+    kept = dict(zip(before, before, strict=True))
+    columns = (
         f"{name}.{field}@{instance}" if instance else f"{name}.{field}"
-        for instance in sorted(entries)
-        for field in _gauges(type(entries[instance].reading))
+        for instance, known in fields.items()
+        for field in known
     )
+    return tuple(kept.get(column, column) for column in columns)
 
 
 # The largest number of 32 bits.
 _MOST = (2 - 2**-23) * 2.0**127
 
 
-def _values(entries: Mapping[str, Entry]) -> "array[float]":
+def _values(entries: Mapping[str, Entry], fields: Mapping[str, tuple[str, ...]]) -> "array[float]":
     values: list[float] = []
-    for instance in sorted(entries):
+    for instance, known in fields.items():
         reading, status = entries[instance]
-        fields = _gauges(type(reading))
         if not status.available:
-            values.extend(repeat(nan, len(fields)))
+            values.extend(repeat(nan, len(known)))
             continue
-        for field in fields:
+        for field in known:
             value = getattr(reading, field)
             values.append(value if value is not None and -_MOST <= value <= _MOST else nan)
     return array("f", values)

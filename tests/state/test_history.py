@@ -107,11 +107,28 @@ def test_only_plain_gauges_have_a_history_in_the_order_of_names():
 
 def test_what_is_unknown_or_not_true_now_is_nan():
     history = History()
-    history.take(snapshot(T, one=one(None, 4)))
-    history.take(snapshot(T + 5, one=one(3.5, None)))
-    history.take(snapshot(T + 10, one=one(3.5, 4, available=False)))
+    history.take(snapshot(T, one=one(3.5, 4)))
+    history.take(snapshot(T + 5, one=one(None, 4)))
+    history.take(snapshot(T + 10, one=one(3.5, None)))
+    history.take(snapshot(T + 15, one=one(3.5, 4, available=False)))
     history.close()
-    assert [mean for _, _, mean, _ in plain(history.rows(5))] == [[None, 4.0], [3.5, None], [None, None]]
+    means = [mean for _, _, mean, _ in plain(history.rows(5))]
+    assert means == [[3.5, 4.0], [None, 4.0], [3.5, None], [None, None]]
+
+
+def test_what_an_instance_has_never_told_of_has_no_series_until_it_does():
+    history = History()
+    history.take(snapshot(T, one=one(None, 4), thing=things(a=None, b=1.0)))
+    history.take(snapshot(T + 5, one=one(3.5, None), thing=things(a=None, b=2.0)))
+    history.close()
+    assert [found.columns for found in history.rows(5)] == [
+        ("one.count", "thing.value@b"),
+        ("one.share", "one.count", "thing.value@b"),
+    ]
+    assert history.addresses() == {"one.share", "one.count", "thing.value@b"}
+    assert points(history, 0, 10, "one.count") == [(0.0, 4.0, 4.0, 4.0)]
+    with pytest.raises(KeyError):
+        points(history, 0, 10, "thing.value@a")
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf, -math.inf, 1e39, -1e39, 10**400])
@@ -138,6 +155,15 @@ def test_a_row_of_one_sample_holds_its_values_once_and_rows_of_the_same_series_s
     assert second.low is second.mean is second.high
     assert third.low is not third.high
     assert first.columns is second.columns is third.columns
+
+
+def test_rows_share_the_names_of_the_series_that_stay_while_others_come_and_go():
+    history = History()
+    for time, others in ((0, {}), (5, {"b": 2.0}), (10, {"c": 3.0}), (15, {})):
+        history.take(snapshot(T + time, thing=things(a=1.0, **others)))
+    stayed = [found.columns[0] for found in history.rows(5)]
+    assert stayed == ["thing.value@a"] * 3
+    assert all(name is stayed[0] for name in stayed)
 
 
 def test_a_family_that_did_not_change_is_not_looked_at_again():
@@ -683,7 +709,7 @@ def test_rows_come_back_as_they_were_written():
     history = History()
     for index in range(100):
         history.take(
-            snapshot(T + 3 * index, thing=things(a=index / 7, b=None), one=one(index / 3 if index % 4 else None))
+            snapshot(T + 3 * index, thing=things(a=index / 7, b=None), one=one(index / 3 if (index + 1) % 4 else None))
             if index < 60
             else snapshot(T + 3 * index, thing=things(c=1.0))
         )
