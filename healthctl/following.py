@@ -33,6 +33,11 @@ class Following:
         """How long there is nothing to do unless the descriptor becomes readable, seconds; `None`: for ever."""
         return None if self._client else max(0.0, self._due - monotonic())
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether there was a daemon, at some time."""
+        return not self._start
+
     def _connect(self) -> Client | None:
         """Return a new connection where it is time for one. Raises Unavailable."""
         if monotonic() < self._due:

@@ -107,19 +107,19 @@ def _plain(text: str) -> str:
 
 def _follow(stream: Stream, form: Callable[[str], str]) -> NoReturn:
     """Write events until a signal ends it, or nobody reads any more."""
-    begun, lost = False, ""
+    lost = ""
     while True:
         try:
             for line in stream.advance():
                 terminal.write([form(line)])
         except Unavailable as error:
-            if not begun:
+            if not stream.has_answered:
                 raise
             if str(error) != lost:
                 lost = str(error)
                 sys.stderr.write(complaint(lost))
         if stream.fileno() >= 0:
-            begun, lost = True, ""
+            lost = ""
         _wait(stream)
 
 

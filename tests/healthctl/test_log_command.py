@@ -179,6 +179,24 @@ def test_follow_outlives_the_bus(bus, healthd, following):
     eventually(lambda: process.poll() is None and log(bus.address).returncode == 0)
 
 
+def test_follow_outlives_a_bus_that_goes_while_the_first_lines_are_written(bus, following):
+    driver = DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
+    # More than a pipe holds.
+    lines = [json.dumps({"number": number, "text": 200 * "."}) for number in range(1000)]
+    with open_dbus_connection(bus.address) as connection:
+        connection.send_and_get_reply(new_method_call(driver, "RequestName", "su", (protocol.BUS_NAME, 4)))
+        process = following("-n", "1000", "--json")
+        while (call := connection.receive(timeout=20)).header.fields.get(HeaderFields.member) != "GetEvents":
+            """The bus has something to say."""
+        connection.send(new_method_return(call, "as", (lines,)))
+        assert process.stdout.readline() == lines[0] + "\n"
+        bus.stop()
+    assert [process.stdout.readline() for _ in lines[1:]] == [line + "\n" for line in lines[1:]]
+    assert "bus" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+
+
 def test_follow_may_begin_with_nothing(bus, healthd, following):
     first = healthd("--interval", "0.5").ready()
     process = following("-n", "0", "--json", "--name", "runtime.stopped")
