@@ -26,6 +26,7 @@ COMMANDS = {
     "metrics": "What can be asked for.",
     "collectors": "How the observing goes, and what is unavailable why.",
     "publishers": "How what is known gets outside, and what was lost.",
+    "doctor": "What does not work, and what to do about it.",
     "config": "Show, check and change the configuration.",
     "reload": "Have healthd read its configuration again.",
     "completions": "The script with which a shell completes what is typed.",
@@ -57,7 +58,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; status and check: 0 ok or notice, 1 warning, 2 critical, 3 unknown; 64 usage; "
+    epilog="Exit codes: 0 done; status and check: 0 ok or notice, 1 warning, 2 critical, 3 unknown; doctor: 0 all is "
+    "well, 1 degraded, 2 broken; 64 usage; "
     "69 healthd can't be reached; 75 waited in vain; 77 not allowed; 78 the configuration has faults.",
 )
 @shared

@@ -1,7 +1,7 @@
 """Times as people write them, in the local time zone unless they say another."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import localtime, strftime, time
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ _LENGTH = re.compile(rf"(?:{_PART.pattern} ?)+")
 _BEFORE = re.compile(f"-{_LENGTH.pattern}")
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1, "ms": 0.001}
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC, which is not written as isoformat would
 _END = 253402214400
 """The last day of the year 9999: what comes later is no date of Python's."""
 _LONGEST = 100 * 365 * 86400
@@ -37,7 +38,8 @@ def when(text: str) -> Moment:
     Raises BadParameter.
     """
     try:
-        parse(text, time())
+        # What clocks can't show is none: with a time_t of 32 bits, what is later than 2038.
+        local(parse(text, time()))
         return Moment(text)
     except (ValueError, OverflowError, OSError) as error:
         raise click.BadParameter(f"'{text}' is no time; write {_EXAMPLES}") from error
@@ -124,4 +126,4 @@ def clock(moment: float) -> str:
 
 def iso(moment: float) -> str:
     """Write a time as healthd does: `2026-11-22T03:00:15.000Z`."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{(_EPOCH + timedelta(seconds=moment)).isoformat(timespec='milliseconds')}Z"

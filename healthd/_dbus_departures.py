@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+_DRIVER = "org.freedesktop.DBus"
 _RULE = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{}'"
 
 
@@ -42,10 +43,12 @@ class Departures:
             if not waiting and self._expected.get(name) is waiting:
                 del self._expected[name]
 
-    def changed(self, name: str, owner: str) -> None:
-        """Take note of who owns a name now, "" for nobody."""
-        if not owner:
-            self.happened(name)
+    def came(self, message: Any) -> None:
+        """Take note of a signal: of the bus daemon's, which tells who owns a name now ("" for nobody)."""
+        if (message.sender, message.member, message.signature) == (_DRIVER, "NameOwnerChanged", "sss"):
+            name, _, owner = message.body
+            if not owner:
+                self.happened(name)
 
     def happened(self, name: str) -> None:
         """Do what is to be done once a name has left; nobody has it again."""

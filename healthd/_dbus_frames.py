@@ -14,9 +14,11 @@ _FIXED = 16
 _MAX_FIELDS = 64 * 1024
 _MAX_MESSAGE = 1 << 27
 _LARGEST = _FIXED + _MAX_FIELDS + 8 + MAX_BODY
-# Field 8 of the header, a variant of type `g`.
+# Fields of the header: their number, and a variant of type `s` or `g`.
+_SENDER_FIELD = b"\x07\x01s\0"
 _SIGNATURE_FIELD = b"\x08\x01g\0"
-_ORDERS = {ord("l"): struct.Struct("<III"), ord("B"): struct.Struct(">III")}
+_LITTLE = ord("l")
+_ORDERS = {_LITTLE: struct.Struct("<III"), ord("B"): struct.Struct(">III")}
 
 
 class Violation(Exception):
@@ -108,6 +110,14 @@ class Framer:
             if oversized:
                 data[4:8] = bytes(4)
             return Frame(kind, flags, serial, data, oversized)
+
+
+def is_from(data: bytearray, sender: str) -> bool:
+    """Tell by the header alone whether a message is from this sender: the bus daemon writes who it is."""
+    order = "<" if data[0] == _LITTLE else ">"
+    (fields,) = struct.unpack_from(f"{order}I", data, _FIXED - 4)
+    field = _SENDER_FIELD + struct.pack(f"{order}I", len(sender)) + sender.encode() + b"\0"
+    return field in data[_FIXED : _FIXED + fields]
 
 
 def with_body(header: bytearray, signature: str, body: bytes) -> bytes:

@@ -15,6 +15,13 @@ _SUFFIXES = {
     Unit.HERTZ: " Hz",
     Unit.PER_SECOND: "/s",
     Unit.USEC: " µs",
+    Unit.RPM: " rpm",
+    Unit.VOLTS: " V",
+    Unit.AMPERES: " A",
+    Unit.WATTS: " W",
+    Unit.WATT_HOURS: " Wh",
+    Unit.PASCALS: " Pa",
+    Unit.DBM: " dBm",
 }
 
 

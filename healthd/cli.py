@@ -48,6 +48,18 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see healthd --help")
 
 
+class _Version(argparse.Action):
+    """Print the version, and the D-Bus library that there is: both are asked for when something is wrong."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        try:
+            from healthd.dbus import LIBRARY as library  # noqa: PLC0415, N811  # to be absent is worth a line here
+        except UsageError as error:
+            library = f"none: {error}"
+        sys.stdout.write(f"healthd {protocol.VERSION}\nD-Bus library: {library}\n")
+        parser.exit()
+
+
 def _interval(text: str) -> float:
     try:
         seconds = float(text)
@@ -120,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rules", metavar="FILE", help="the rules of a report: those of healthd, as this configuration overrides them"
     )
-    parser.add_argument("--version", action="version", version=f"healthd {protocol.VERSION}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and that of the D-Bus library")
     return parser
 
 
@@ -223,10 +235,10 @@ def _range(given: argparse.Namespace) -> tuple[float, float]:
     return since, math.inf if given.until is None else given.until
 
 
-def _settings(given: argparse.Namespace) -> "Settings":
+def _settings(given: argparse.Namespace, *, starting: bool = False) -> "Settings":
     from healthd.settings import load  # noqa: PLC0415  # --help needs none of it
 
-    return load(given.config)
+    return load(given.config, starting=starting)
 
 
 def _print_config(given: argparse.Namespace) -> None:
@@ -246,14 +258,14 @@ def _report(given: argparse.Namespace) -> None:
     from healthd.replay import Replay  # noqa: PLC0415
     from healthd.settings import load  # noqa: PLC0415
 
-    rules = _settings(given).rules
-    replay = Replay(given.replay, observe.families(observe.collectors()), *_range(given), math.inf)
+    settings = _settings(given)
+    replay = Replay(given.replay, observe.families(settings.collectors), *_range(given), math.inf)
     with suppress(BrokenPipeError), open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as output:
         say = partial(print, file=output, flush=True)
         if given.diff:
-            asyncio.run(backtest.difference(replay, rules, load(None).rules, say))
+            asyncio.run(backtest.difference(replay, settings.rules, load(None).rules, say))
         else:
-            asyncio.run(backtest.report(replay, rules, say))
+            asyncio.run(backtest.report(replay, settings.rules, say))
     replay.check()
 
 
@@ -263,7 +275,7 @@ def _options(given: argparse.Namespace) -> "Options":
     from healthd.publish.jsonl import Keeping  # noqa: PLC0415
     from healthd.state.history import Tier  # noqa: PLC0415
 
-    settings = _settings(given)
+    settings = _settings(given, starting=True)
     config, kept = settings.config, settings.config.record
     record = given.record or ""
     if not (given.record or given.replay or given.no_record):
@@ -277,6 +289,8 @@ def _options(given: argparse.Namespace) -> "Options":
         tiers=tuple([Tier(tier.step, tier.keep) for tier in config.history.tiers]),
         series=config.history.series,
         disabled=frozenset(config.collectors.disabled),
+        collectors=settings.collectors,
+        plugins=config.collectors.plugins,
         rules=settings.rules,
         digest=settings.digest,
         files=settings.files,

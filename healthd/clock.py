@@ -4,11 +4,14 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from healthd import protocol
 
+# Reckoned from here, a time after 2038 can be written where the C library's time_t has 32 bits.
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC, which is not written as isoformat would
 _EARLY = 0.002
 # What clocks that are read one after the other, or are slewed, differ by.
 _STEP = 0.5
@@ -51,8 +54,7 @@ class SystemClock:
 @lru_cache(maxsize=4)
 def iso(seconds: float) -> str:
     """Write seconds since 1970 as UTC with milliseconds: `2026-01-01T12:00:00.000Z`."""
-    whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{milliseconds:03d}Z"
+    return f"{(_EPOCH + timedelta(milliseconds=round(seconds * 1000))).isoformat(timespec='milliseconds')}Z"
 
 
 async def _sleep(seconds: float) -> bool:

@@ -232,6 +232,9 @@ class Collectors:
     """What is observed."""
 
     disabled: tuple[str, ...] = _names("Families that are not observed, like `disk` and `sensor`.")
+    plugins: tuple[str, ...] = _names(
+        "Families that are observed besides, by the collectors of other packages (entry points `healthd.collectors`)."
+    )
 
 
 def _rules() -> Any:

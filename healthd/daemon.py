@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 from healthd import archive, dbus, observe, protocol
 from healthd.amount import span
 from healthd.clock import Clock, SystemClock
-from healthd.errors import BusError, ConfigError
+from healthd.errors import ConfigError
 from healthd.health.judge import Judge
 from healthd.model import Account, Publisher, Source
 from healthd.notify import Notifier
 from healthd.options import Options
 from healthd.pipeline import Pipeline
+from healthd.presence import Presence
 from healthd.publish.bus.server import BusServer
 from healthd.publish.console import Console
 from healthd.publish.journal import Journal
@@ -24,18 +25,27 @@ from healthd.publish.jsonl import Recorder
 from healthd.replay import Replay
 from healthd.state.history import History
 from healthd.state.store import Store
+from healthd.system_bus import SystemBus
+from healthd.witness import Witness
 from healthd.worker import Worker
 
 _log = logging.getLogger(__name__)
 
-_FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
 _STARTING = 30.0
 """How long a start may take beside that, seconds."""
 _BEFORE_SERVING = 2
 """Cycles before the name is owned: with the second there are rates."""
+_SLEEP = dbus.Signal(
+    "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep"
+)
+"""Told of by logind before the machine sleeps, and as it wakes (org.freedesktop.login1(5))."""
 
-
-_ANEW = {"record": "record.directory", "tiers": "history.tiers", "series": "history.series"}
+_ANEW = {
+    "record": "record.directory",
+    "tiers": "history.tiers",
+    "series": "history.series",
+    "plugins": "collectors.plugins",
+}
 """Options that are taken up at the next start alone, and their keys."""
 
 
@@ -55,17 +65,18 @@ class Daemon:
         self._notifier = Notifier()
         if fault := self._too_slow(options):
             raise ConfigError(fault)
-        self._connection: dbus.Connection | None = None
         self._serving = False
         self._beside: list[asyncio.Task[None]] = []
         self._reloading: set[asyncio.Task[None]] = set()
         self._awaiting: list[asyncio.Future[None]] = []
         """Who waits for the end of a cycle that has not begun."""
-        collectors = observe.collectors()
-        families = observe.families(collectors)
+        families = observe.families(options.collectors)
         self._replay = Replay(families=families, **options.replay._asdict()) if options.replay else None
+        self._others = SystemBus()
         self._runner = (
-            None if self._replay else observe.Runner(collectors, observe.roots(), options.interval, self._clock)
+            None
+            if self._replay
+            else observe.Runner(options.collectors, observe.roots(), options.interval, self._clock, self._others)
         )
         if self._runner:
             self._configure(self._runner, options)
@@ -88,18 +99,28 @@ class Daemon:
             self._recorder.unwritten if self._recorder and not options.replay else list,
         )
         self._judge = judge = Judge(options.rules)
-        self._server = (
+        server = (
             BusServer(families, self._archive, self._accounts, judge, None if options.replay else self)
             if options.bus
             else None
         )
-        self._witness = Worker("witness")
-        self._witnessing: set[str] = set()
+        self._presence = Presence(options.bus, server) if server else None
+        self._witness = Witness(self._witnessed)
         self._console = Console(patient=bool(options.replay)) if options.console else None
         self._journal = None if options.replay else Journal()
-        made = (self._recorder, self._server, self._journal, self._console)
+        made = (self._recorder, server, self._journal, self._console)
         self._publishers: list[Publisher] = [publisher for publisher in made if publisher]
         self._pipeline = Pipeline(self._source, Store(), judge, history, [*self._publishers, self._archive])
+
+    def _witnessed(self, who: Mapping[str, Any]) -> None:
+        self._pipeline.witness(self._clock.now(), who)
+
+    def _sleeping(self, told: Sequence[Any]) -> None:
+        """PrepareForSleep: have on disk what was observed before it sleeps; and observe at once when it wakes."""
+        if told == [True] and self._recorder:
+            self._recorder.flush()
+        elif told == [False] and self._runner:
+            self._runner.hurry()
 
     def _accounts(self) -> Mapping[str, Account]:
         return {publisher.name: publisher.account() for publisher in self._publishers}
@@ -220,9 +241,10 @@ class Daemon:
             self._replay.check()
 
     async def _live(self) -> None:
-        if self._options.bus:
-            self._connection = await dbus.connect(self._options.bus)
-            await self._connection.require_free(protocol.BUS_NAME)
+        if self._presence:
+            await self._presence.connect()
+        if self._runner:
+            self._others.follow(_SLEEP, self._sleeping)
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._cycle(tasks)
@@ -245,7 +267,8 @@ class Daemon:
                 if not waiting.done():
                     waiting.set_result(None)
             if not self._replay:
-                self._look_who(self._judge.wanted)
+                self._witness.look(self._judge.wanted)
+                self._others.look()
             if published == _BEFORE_SERVING and not self._serving:
                 await self._open(tasks)
             if self._serving:
@@ -267,23 +290,6 @@ class Daemon:
             self._pipeline.tell()
             self._notifier.alive(self._status())
 
-    def _look_who(self, resources: Iterable[str]) -> None:
-        """Have it seen who uses most of something that runs short."""
-        for resource in resources:
-            if resource not in self._witnessing:
-                self._witnessing.add(resource)
-                seen = self._witness.submit(partial(observe.who, resource))
-                seen.add_done_callback(partial(self._seen, resource))
-
-    def _seen(self, resource: str, seen: "asyncio.Future[dict[str, Any]]") -> None:
-        self._witnessing.discard(resource)
-        if seen.cancelled():
-            return
-        if error := seen.exception():
-            _log.warning("who uses most of %s can't be seen: %s", resource, error)
-        else:
-            self._pipeline.witness(self._clock.now(), seen.result())
-
     async def _room(self) -> None:
         """A replay can wait: nothing of it shall be lost."""
         for publisher in (self._recorder, self._console):
@@ -293,44 +299,14 @@ class Daemon:
     async def _open(self, tasks: asyncio.TaskGroup) -> None:
         """Serve what is known now, and look for what was known before."""
         self._serving = True
-        if self._connection:
-            await self._serve(self._connection)
-            self._beside.append(tasks.create_task(self._keep_serving()))
+        if self._presence:
+            await self._presence.serve()
+            self._beside.append(tasks.create_task(self._presence.keep()))
         if self._options.record and not self._replay:
             self._beside.append(tasks.create_task(self._archive.restore(self._clock.now().time)))
         self._notifier.ready(self._status())
-        if self._connection:
+        if self._presence:
             _log.info("serving %s on the %s bus with %s", protocol.BUS_NAME, self._options.bus, dbus.LIBRARY)
-
-    async def _serve(self, connection: dbus.Connection) -> None:
-        """Export, then own the name: whoever waits for the name finds everything there."""
-        assert self._server
-        self._server.attach(connection)
-        await connection.own(protocol.BUS_NAME)
-
-    async def _keep_serving(self) -> None:
-        """Sampling goes on without a bus; look for it until it is back."""
-        while self._connection:
-            await asyncio.shield(self._connection.lost)
-            _log.warning("the bus is gone; sampling goes on")
-            await self._reconnect()
-            _log.info("the bus is back")
-
-    async def _reconnect(self) -> None:
-        delay, said = _FIRST_RETRY, ""
-        while True:
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_RETRY)
-            try:
-                self._connection = await dbus.connect(self._options.bus)
-                await self._serve(self._connection)
-            except BusError as error:
-                await self._disconnect()
-                if str(error) != said:
-                    said = str(error)
-                    _log.warning("%s", error)
-            else:
-                return
 
     async def _end(self) -> None:
         """Say so, have what is recorded on disk, and let go of the bus."""
@@ -340,13 +316,9 @@ class Daemon:
             self._journal.close()
         if self._recorder:
             await self._recorder.close()
-        await self._disconnect()
-
-    async def _disconnect(self) -> None:
-        """Let go of the bus, which has a second to take what was said last."""
-        if self._connection:
-            self._connection.close()
-            await asyncio.wait([self._connection.lost], timeout=1.0)
+        self._others.close()
+        if self._presence:
+            await self._presence.end()
 
 
 def _nothing() -> None:

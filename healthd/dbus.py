@@ -6,7 +6,8 @@ what the bus does not take yet, and a frame is looked at before it is decoded:
 
 - a method call that wants no reply is dropped, since it escapes the bus daemon's cap on pending replies;
 - an oversized body is refused by its header alone;
-- signals are decoded only from the bus daemon itself, while somebody is waited for to leave (`_dbus_departures.py`);
+- signals are decoded only from whom is listened to (`_dbus_signals.py`), and from the bus daemon itself while somebody
+  is waited for to leave (`_dbus_departures.py`);
 - replies are decoded only while a call of ours waits, and taken from whom it went to (`_dbus_calls.py`);
 - an answer that takes time is awaited while others are given, for a few calls at once (`_dbus_answers.py`);
 - handling gives the loop a turn after `SLICE` seconds, and stops reading while answers pile up.
@@ -39,6 +40,7 @@ from healthd._dbus_messages import (
     Reply,
     Variant,
 )
+from healthd._dbus_signals import Signal, Signals
 from healthd.errors import BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "Handler",
     "Patient",
     "Reply",
+    "Signal",
     "Variant",
     "connect",
 ]
@@ -127,7 +130,10 @@ class Connection(asyncio.BufferedProtocol):
         self._answerer = Answerer(self._send, lambda: self.backlog)
         self._authenticated: asyncio.Future[None] = self._loop.create_future()
         self._calls = Calls(self._send)
-        self._departures = Departures(self.call_driver, partial(self.tell, DRIVER, _DRIVER_PATH, DRIVER))
+        tell_driver = partial(self.tell, DRIVER, _DRIVER_PATH, DRIVER)
+        self._departures = Departures(self.call_driver, tell_driver)
+        self.signals = Signals(self.call_driver, tell_driver)
+        """What is listened for."""
         self._serial = 0
         self._full = False
         self._scheduled = False
@@ -325,9 +331,8 @@ class Connection(asyncio.BufferedProtocol):
         elif frame.kind == frames.METHOD_CALL:
             self._answerer.answer(self.on_call, frame, message)
         elif frame.kind == frames.SIGNAL:
-            if (message.sender, message.member, message.signature) == (DRIVER, "NameOwnerChanged", "sss"):
-                name, _, owner = message.body
-                self._departures.changed(name, owner)
+            self._departures.came(message)
+            self.signals.came(message)
         else:
             self._calls.answered(sender, message)
 
@@ -335,7 +340,8 @@ class Connection(asyncio.BufferedProtocol):
         if frame.kind == frames.METHOD_CALL:
             return not frame.flags & frames.NO_REPLY_EXPECTED
         if frame.kind == frames.SIGNAL:
-            return bool(self._departures) and DRIVER.encode() in frame.data and not frame.oversized
+            is_known = bool(self._departures) and frames.is_from(frame.data, DRIVER)
+            return not frame.oversized and (is_known or self.signals.wanted(frame.data))
         return bool(self._calls)
 
     # Outgoing.

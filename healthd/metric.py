@@ -25,18 +25,25 @@ class Kind(StrEnum):
 class Unit(StrEnum):
     """What a metric is measured in. Shares are percent, 0 to 100."""
 
+    AMPERES = "amperes"
     BYTES = "bytes"
     BYTES_PER_SECOND = "bytes_per_second"
     CELSIUS = "celsius"
     COUNT = "count"
+    DBM = "dbm"
     HERTZ = "hertz"
     LOAD = "tasks"
     NONE = ""
+    PASCALS = "pascals"
     PER_SECOND = "per_second"
     PERCENT = "percent"
+    RPM = "rpm"
     SECONDS = "seconds"
     TIME = "unix_seconds"
     USEC = "usec"
+    VOLTS = "volts"
+    WATT_HOURS = "watt_hours"
+    WATTS = "watts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,41 @@ _BANDS = {
     Unit.PER_SECOND: Band(absolute=1.0, relative=0.05),
     Unit.CELSIUS: Band(absolute=0.5),
     Unit.HERTZ: Band(relative=0.05),
+    Unit.RPM: Band(absolute=20.0, relative=0.05),
+    Unit.VOLTS: Band(absolute=0.005, relative=0.01),
+    Unit.WATTS: Band(absolute=0.5, relative=0.05),
+    Unit.WATT_HOURS: Band(absolute=0.1, relative=0.005),
+    Unit.AMPERES: Band(absolute=0.02, relative=0.05),
+    Unit.PASCALS: Band(absolute=20.0),
+    # Twice the power, or half of it.
+    Unit.DBM: Band(absolute=3.0),
 }
-_DIGITS = {Unit.PERCENT: 1, Unit.LOAD: 2, Unit.CELSIUS: 1, Unit.BYTES_PER_SECOND: 0, Unit.PER_SECOND: 1, Unit.HERTZ: 0}
-_RANGES = {Unit.PERCENT: (0.0, 100.0), Unit.CELSIUS: (-273.1, 1000.0)}
+_DIGITS = {
+    Unit.PERCENT: 1,
+    Unit.LOAD: 2,
+    Unit.CELSIUS: 1,
+    Unit.BYTES_PER_SECOND: 0,
+    Unit.PER_SECOND: 1,
+    Unit.HERTZ: 0,
+    Unit.RPM: 0,
+    Unit.VOLTS: 3,
+    Unit.WATTS: 2,
+    Unit.WATT_HOURS: 2,
+    Unit.AMPERES: 3,
+    Unit.PASCALS: 0,
+    Unit.DBM: 0,
+}
+# A supply can be negative, a current go back, and a pressure be a difference.
+_EITHER_WAY = (-1e8, 1e8)
+_RANGES = {
+    Unit.PERCENT: (0.0, 100.0),
+    Unit.CELSIUS: (-273.1, 1000.0),
+    Unit.VOLTS: _EITHER_WAY,
+    Unit.AMPERES: _EITHER_WAY,
+    Unit.WATTS: _EITHER_WAY,
+    Unit.PASCALS: _EITHER_WAY,
+    Unit.DBM: _EITHER_WAY,
+}
 _UNSIGNED = (0.0, float("inf"))
 
 

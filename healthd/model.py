@@ -29,6 +29,8 @@ __all__ = [
     "SINGLE",
     "Account",
     "Acknowledgement",
+    "Ask",
+    "Asking",
     "Band",
     "Collector",
     "Condition",
@@ -40,6 +42,7 @@ __all__ = [
     "HealthReport",
     "Kind",
     "Metric",
+    "Noticing",
     "Observation",
     "Point",
     "Probing",
@@ -89,6 +92,8 @@ class Family:
     """What an instance is (`mount point`); "" for a family that has only one."""
     every: float
     """Observed no more often than this, seconds; 0 is each tick."""
+    source: str = ""
+    """What it is read from: files of the kernel, calls."""
 
     @property
     def single(self) -> bool:
@@ -117,7 +122,9 @@ class Family:
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(gauge, counter, state))
-def family(name: str, *, event: str = "", instances: str = "", every: float = 0.0) -> Callable[[type[_R]], type[_R]]:
+def family(
+    name: str, *, event: str = "", instances: str = "", every: float = 0.0, source: str = ""
+) -> Callable[[type[_R]], type[_R]]:
     """Make a class the reading of the family `name`; the words are those of `Family`.
 
     The event is `system.NAME.updated` where none is given. Raises TypeError for a name that can't be a family's.
@@ -130,7 +137,7 @@ def family(name: str, *, event: str = "", instances: str = "", every: float = 0.
         for metric in made.metrics:
             if not metric.optional:
                 raise TypeError(f"{cls.__name__}.{metric.name}: all of a reading can be unknown: declare it `… | None`")
-        made.family = Family(name, made, event or f"system.{name}.updated", instances, every)
+        made.family = Family(name, made, event or f"system.{name}.updated", instances, every, source)
         return made
 
     return decorate
@@ -238,10 +245,7 @@ class Snapshot:
     """Why the configuration on disk is not the one in force: its faults, a line each; "" where it is."""
 
     def value(self, family: Family, instance: str, metric: Metric) -> Any:
-        """Return the present value of one metric, `None` where it is unknown.
-
-        Raises KeyError where there is no such instance.
-        """
+        """Return the present value of one metric, `None` where it is unknown; KeyError where there is no instance."""
         reading = self.entries[family.name][instance].reading
         if metric.live:
             reading = self.latest[family.name].readings.get(instance, reading)
@@ -292,6 +296,36 @@ class Probing(Protocol):
 
         Each may raise Unobserved or OSError for its instance alone.
         """
+
+
+class Ask(Protocol):
+    """Asks a service on the system bus by its well-known name; one that does not run is not started."""
+
+    async def __call__(
+        self, service: str, path: str, interface: str, member: str, signature: str = "", *body: Any
+    ) -> list[Any]:
+        """Return what a method answers: variants as their values, and nothing where it is longer than 64 KiB.
+
+        Raises Unobserved.
+        """
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """Extension point: observes one family by what other services tell; what takes longer than 5 s is given up."""
+
+    reading: ClassVar[type[Reading]]
+
+    async def inquire(self, now: Instant, ask: Ask) -> Mapping[str, Reading]:
+        """Return the raw readings as `Collector.collect` does."""
+
+
+@runtime_checkable
+class Noticing(Protocol):
+    """What each of these can be besides: one that notices what can't wait until it is due."""
+
+    def changed(self) -> bool:
+        """Tell whether to observe at once: asked at each tick, also while a thread reads, and for microseconds."""
 
 
 class Source(Protocol):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from healthd import protocol
 from healthd.health.rule import Rule
+from healthd.observe import CollectorType
 from healthd.publish.jsonl import Keeping
 from healthd.state.history import TIERS, Tier
 
@@ -33,6 +34,10 @@ class Options(NamedTuple):
     series: int = 512
     disabled: frozenset[str] = frozenset()
     """Families that are not observed."""
+    collectors: Sequence[CollectorType] = ()
+    """What observes, those of plug-ins included."""
+    plugins: Sequence[str] = ()
+    """The families that other packages observe."""
     rules: Sequence[Rule] = ()
     digest: str = ""
     """Stands for the rules."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from healthd import protocol
+from healthd import observe, protocol
 from healthd.clock import Instant
 from healthd.errors import BadEvent
 from healthd.events import reading_from
@@ -45,12 +45,15 @@ class _Known:
         self.problems: dict[str, Problem] = {}
         self.failures = 0
         self.touched = True
+        self._told: set[str] = set()
+        """The fields that were ever told of, which are those that the healthd that recorded it knew."""
         self._due = -math.inf
         self._available: Mapping[str, Reading] = {}
 
     def merge(self, instance: str, data: Any) -> None:
         """Take in the fields that changed."""
         self.readings[instance] = reading_from(self.family, data, self.readings.get(instance, self.family.unknown))
+        self._told |= self.family.by_name.keys() & data.keys()
         self.touched = True
 
     def fail(self, instance: str, problem: Problem) -> None:
@@ -67,6 +70,10 @@ class _Known:
         self.problems = {name: problem for name, problem in self.problems.items() if name != instance}
         self.touched = True
 
+    def recalled(self) -> Mapping[str, Reading]:
+        """Return all readings, with what follows from them."""
+        return observe.recalled(self.family, self.readings, self._told)
+
     def observation(self, instant: Instant, interval: float) -> Observation | None:
         """Return what was observed at this time, `None` where it was not yet time to."""
         if not self.touched and instant.since_boot + _EARLY < self._due:
@@ -75,7 +82,7 @@ class _Known:
             whole = SINGLE in self.problems
             self._available = {
                 instance: reading
-                for instance, reading in self.readings.items()
+                for instance, reading in self.recalled().items()
                 if not whole and instance not in self.problems
             }
             self.touched = False
@@ -104,7 +111,7 @@ class Rewind:
         self._silent = False
         self._states: Mapping[str, Any] | None = None
         self.unknown: Counter[str] = Counter()
-        """How many events there were of each name that is not known here."""
+        """How many events there were of each name, or family, that is not known here."""
 
     def samples(self, recorded: Iterable[Segment], report: Report) -> Iterator[Sample]:
         """Yield the samples of segments; what can't be understood is reported and passed over."""
@@ -136,14 +143,14 @@ class Rewind:
         if self._follow(event):
             self._group.append(event)
         else:
-            self.unknown[event.name] += 1
+            self.unknown[_called(event)] += 1
 
     def _follow(self, event: Event) -> bool:
         """Take in what an event of a sample says, and tell whether it is known here."""
         if event.name in self._by_event:
             self._merge(self._by_event[event.name], event.data)
         elif event.name in _CHANGES:
-            self._change(event.name, event.data)
+            return self._change(event.name, event.data)
         elif event.name == protocol.CONFIG_LOADED:
             self._configure(event.data)
         # A transition is told again by whoever judges; but it may be all that a sample brought.
@@ -203,7 +210,7 @@ class Rewind:
             Observation(
                 known.family,
                 at.instant,
-                known.readings,
+                known.recalled(),
                 {name: problem for name, problem in known.problems.items() if problem.code != protocol.TIMEOUT},
                 0.0,
                 0,
@@ -261,10 +268,16 @@ class Rewind:
                 raise BadEvent(f"an instance of {family.name} has no name")
             known.merge(instance, fields)
 
-    def _change(self, name: str, data: Mapping[str, Any]) -> None:
-        family, instance = self._families.get(str(data.get("family"))), data.get("instance")
-        if family is None or not isinstance(instance, str) or not _possible(family, name, instance):
-            raise BadEvent("it names no family, or no instance, that is known here")
+    def _change(self, name: str, data: Mapping[str, Any]) -> bool:
+        """Take in what became of a family or an instance, and tell whether there is such a family here."""
+        named, instance = data.get("family"), data.get("instance")
+        if not isinstance(named, str) or not isinstance(instance, str):
+            raise BadEvent("it names no family, or no instance")
+        family = self._families.get(named)
+        if family is None:
+            return False
+        if not _possible(family, name, instance):
+            raise BadEvent(f"{named} can have no such instance")
         known = self._known.setdefault(family.name, _Known(family))
         if name in _FAILED:
             known.fail(instance, _problem(data))
@@ -275,6 +288,12 @@ class Rewind:
         else:
             known.readings.setdefault(instance, family.unknown)
         known.touched = True
+        return True
+
+
+def _called(event: Event) -> str:
+    """Return how an event that is not known here is called: one of all families is so for its family."""
+    return f"{event.name} of {event.data['family']!r:.40}" if event.name in _CHANGES else event.name
 
 
 def _possible(family: Family, name: str, instance: str) -> bool:

@@ -3,7 +3,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from private_bus import Bus, Healthd, private_bus
 
 from healthd.observe import Roots, roots
@@ -14,6 +14,9 @@ FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 # The same examples at each run, so that a change is judged by what it changes; `make soak` looks for new ones.
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("soak", max_examples=1000, deadline=None)
+settings.register_profile(
+    "emulated", derandomize=True, max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile(os.environ.get("HEALTHD_TEST_PROFILE", "repeatable"))
 
 

@@ -18,10 +18,15 @@ from healthd.state.history import History
 from healthd.state.store import Store
 
 _FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
-MACHINES = sorted(name for name in os.listdir(_FIXTURES) if not name.startswith("."))
+# Some hold no more than what one family reads.
+MACHINES = sorted(
+    name for name in os.listdir(_FIXTURES) if os.path.exists(os.path.join(_FIXTURES, name, "proc", "stat"))
+)
 
 # Where the counters of a line begin.
 _COUNTERS = {"proc/diskstats": 3, "proc/net/dev": 1, "proc/stat": 1, "proc/vmstat": 1}
+# What a container uses of memory.
+_HELD = ("sys/fs/cgroup/memory.current", "sys/fs/cgroup/memory/memory.usage_in_bytes")
 
 
 def made_of(tables: dict[str, Any]) -> tuple[Rule, ...]:
@@ -94,6 +99,9 @@ class Machine:
         for path, first in _COUNTERS.items():
             self._change(path, lambda text, first=first: self._by_line(text, first))
         self._change("proc/meminfo", self._wavering)
+        self._change("proc/spl/kstat/zfs/arcstats", self._giving_back)
+        for path in _HELD:
+            self._change(path, self._taking)
         self._change(
             "proc/loadavg", lambda _: b"%.2f %.2f %.2f 1/100 1\n" % tuple(self._random.random() for _ in "abc")
         )
@@ -138,6 +146,13 @@ class Machine:
             lambda found: b"%s: %d" % (found[1], int(int(found[2]) * self._random.uniform(0.99, 1.005))),
             text,
         )
+
+    def _giving_back(self, text: bytes) -> bytes:
+        size = rb"(?m)^size +4 +(\d+)$"
+        return re.sub(size, lambda found: b"size 4 %d" % (int(found[1]) * self._random.uniform(0.99, 1.005)), text)
+
+    def _taking(self, text: bytes) -> bytes:
+        return b"%d\n" % (int(text) * self._random.uniform(0.995, 1.01))
 
     def _pressed(self, text: bytes) -> bytes:
         return re.sub(rb"=\d+\.\d+", lambda _: b"=%.2f" % (self._random.random() * 20), text)

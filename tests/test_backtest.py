@@ -30,7 +30,7 @@ GIB = 1 << 30
 
 # From which sample on (one each 5 s) how much memory was used: over 90 % at 12:02:05, over 96 % at 12:07:05.
 RISE = {1: 50.0, 25: 93.0, 85: 97.0, 109: 50.0, 200: 51.0}
-HEAD = "time                 condition             change               value       threshold   meaning"
+HEAD = "time                 condition                 change               value       threshold   meaning"
 LITTLE = "Little memory is left."
 
 
@@ -107,9 +107,9 @@ def shortly(lines: list[str]) -> list[str]:
 def test_a_report_tells_each_transition_with_its_evidence_and_how_the_host_was(risen):
     assert reported(risen) == [
         HEAD,
-        f"2026-01-01 12:03:05  memory_available      ok -> warning        93 %        90 %        {LITTLE}",
-        f"2026-01-01 12:07:35  memory_available      warning -> critical  97 %        96 %        {LITTLE}",
-        f"2026-01-01 12:14:05  memory_available      critical -> ok       50 %        90 %        {LITTLE}",
+        f"2026-01-01 12:03:05  memory_available          ok -> warning        93 %        90 %        {LITTLE}",
+        f"2026-01-01 12:07:35  memory_available          warning -> critical  97 %        96 %        {LITTLE}",
+        f"2026-01-01 12:14:05  memory_available          critical -> ok       50 %        90 %        {LITTLE}",
         "3 transitions; the host: ok 5 min 35 s, warning 4 min 30 s, critical 6 min 30 s",
     ]
 
@@ -171,7 +171,7 @@ def test_a_new_start_of_healthd_goes_on_from_what_these_rules_had_made(tmp_path)
     """It was warning when healthd was started again; the time in between is not judged."""
     lines = [start(), memory(1, 93.0), memory(20, 94.0), start(400), memory(401, 94.0, 1), memory(420, 95.0, 20)]
     _, told, end = reported(recording(tmp_path, lines))
-    assert told == f"2026-01-01 12:01:05  memory_available      ok -> warning        93 %        90 %        {LITTLE}"
+    assert told == f"2026-01-01 12:01:05  memory_available          ok -> warning        93 %        90 %        {LITTLE}"
     # Were it not so, a minute would pass until it is warning again.
     assert re.fullmatch(r"1 transition; the host: ok 1 min, warning 2 min 1\d s", end)
 

@@ -3,6 +3,7 @@
 import json
 import math
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -32,7 +33,7 @@ def load(load1: float | None = 0.5, load5: float | None = 0.25, load15: float | 
 
 
 def sensor(celsius: float | None, label: str | None = "Core") -> Sensor:
-    return Sensor(label=label, driver="chip", celsius=celsius, high_celsius=None, critical_celsius=95.0)
+    return replace(Sensor.family.unknown, label=label, driver="chip", celsius=celsius, critical_celsius=95.0)
 
 
 def disk(model: str = "ACME", read_bytes: int = 0) -> Disk:
@@ -89,7 +90,8 @@ def test_an_event_of_a_family_with_several_has_what_changed_of_those_that_were_a
 
 def test_instances_are_added_before_their_first_values_and_removed_after_the_last_ones():
     machine = Machine()
-    a = '"a":{"label":"Core","driver":"chip","celsius":40,"high_celsius":null,"critical_celsius":95}'
+    fields = dict.fromkeys(Sensor.family.by_name) | {"label": "Core", "driver": "chip"}
+    a = f'"a":{json.dumps(fields | {"celsius": 40, "critical_celsius": 95}, separators=(",", ":"))}'
     assert machine.short((Sensor, {"a": sensor(40.0)}, {})) == [
         'instance.added {"family":"sensor","instance":"a"}',
         f"system.temperature.updated {{{a}}}",
@@ -180,7 +182,8 @@ def test_describe_is_this_object():
         (Sensor, {"d": sensor(60.2)}, {"a/b": TIMEOUT, "c": FAILED}),
         (Disk, {"sda": disk(read_bytes=2)}, {}),
     )
-    here = {"label": "Core", "driver": "chip", "high_celsius": None, "critical_celsius": 95.0}
+    unknown = dict.fromkeys(Sensor.family.by_name)
+    here = unknown | {"label": "Core", "driver": "chip", "critical_celsius": 95.0}
     assert json.loads(describe(machine.snapshot)) == {
         "version": protocol.VERSION,
         "time": "2026-01-01T12:00:05.000Z",
@@ -194,7 +197,7 @@ def test_describe_is_this_object():
             "load": {"load1": 0.5, "load5": 0.25, "load15": 1.0},
             "sensor": {
                 "a/b": here | {"celsius": 40.0},
-                "c": dict.fromkeys([*here, "celsius"]),
+                "c": unknown,
                 "d": here | {"celsius": 60.0},
             },
             "disk": {"sda": dict.fromkeys(Disk.family.by_name) | {"model": "ACME", "read_bytes": 2}},

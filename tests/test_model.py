@@ -19,15 +19,31 @@ METRICS = [
 SUFFIXES = {
     Unit.BYTES: "bytes",
     Unit.BYTES_PER_SECOND: "bytes_per_second",
+    Unit.DBM: "dbm",
     Unit.CELSIUS: "celsius",
     Unit.HERTZ: "hertz",
     Unit.PER_SECOND: "per_second",
     Unit.SECONDS: "seconds",
     Unit.USEC: "usec",
+    Unit.AMPERES: "amperes",
+    Unit.PASCALS: "pascals",
+    Unit.RPM: "rpm",
+    Unit.VOLTS: "volts",
+    Unit.WATT_HOURS: "watt_hours",
+    Unit.WATTS: "watts",
 }
+EITHER_WAY = (Unit.CELSIUS, Unit.AMPERES, Unit.PASCALS, Unit.VOLTS, Unit.WATTS)
+"""What can be below zero."""
 """What a field's name ends in; names of shares, counts, flags and texts end in no unit."""
 
+RANGES = {"clock.offset_seconds": (-1.0, 1.0), "network.signal_dbm": (-127.0, -1.0)}
+"""Of what can be below zero, or can't be beyond something."""
+
 EVENTS = {
+    "battery": "system.battery.updated",
+    "throttling": "system.throttling.updated",
+    "clock": "system.clock.updated",
+    "services": "system.services.updated",
     "cpu": "system.cpu.usage.updated",
     "disk": "system.disk.io.updated",
     "filesystem": "system.disk.usage.updated",
@@ -36,6 +52,7 @@ EVENTS = {
     "memory": "system.memory.usage.updated",
     "network": "system.network.usage.updated",
     "pressure": "system.pressure.updated",
+    "self": "system.self.updated",
     "sensor": "system.temperature.updated",
 }
 SIGNATURES = {float: "d", int: "t", str: "s", bool: "i", tuple[float, ...]: "ad", tuple[str, ...]: "as"}
@@ -58,6 +75,7 @@ def test_no_event_of_a_family_has_the_name_of_another_event():
 
 def test_families_of_several_say_what_one_of_them_is():
     assert {one.name: one.instances for one in FAMILIES.values() if not one.single} == {
+        "battery": "power supply",
         "disk": "block device",
         "filesystem": "mount point",
         "network": "interface",
@@ -67,8 +85,12 @@ def test_families_of_several_say_what_one_of_them_is():
 
 def test_slow_families_have_their_own_time():
     assert {one.name: one.every for one in FAMILIES.values() if one.every} == {
+        "clock": 60.0,
+        "battery": 10.0,
         "filesystem": 30.0,
         "host": 600.0,
+        "self": 60.0,
+        "services": 30.0,
         "sensor": 5.0,
     }
 
@@ -117,13 +139,13 @@ def test_a_field_can_be_unknown_and_has_the_type_of_the_bus(one, metric):  # noq
 
 
 @pytest.mark.parametrize(("one", "metric"), METRICS)
-def test_a_number_has_range_and_resolution(one, metric):  # noqa: ARG001
+def test_a_number_has_range_and_resolution(one, metric):
     assert metric.minimum < metric.maximum
     assert (metric.digits is not None) == (metric.type in (float, tuple[float, ...]))
     if metric.unit is Unit.PERCENT:
         assert (metric.minimum, metric.maximum) == (0.0, 100.0)
-    elif metric.unit is not Unit.CELSIUS:
-        assert (metric.minimum, metric.maximum) == (0.0, math.inf)
+    elif metric.unit not in EITHER_WAY:
+        assert (metric.minimum, metric.maximum) == RANGES.get(f"{one.name}.{metric.name}", (0.0, math.inf))
 
 
 @pytest.mark.parametrize(("one", "metric"), METRICS)
@@ -158,7 +180,13 @@ def test_bands_are_those_of_the_design():
     assert found["filesystem", "used_bytes"] == Band(relative=0.001, of="total_bytes")
     assert found["network", "rx_bytes_per_second"] == Band(absolute=1024.0, relative=0.05)
     assert found["network", "rx_packets_per_second"] == Band(absolute=1.0, relative=0.05)
+    assert found["network", "signal_dbm"] == Band(absolute=3.0)
     assert found["sensor", "celsius"] == Band(absolute=0.5)
+    assert found["sensor", "rpm"] == Band(absolute=20.0, relative=0.05)
+    assert found["sensor", "volts"] == Band(absolute=0.005, relative=0.01)
+    assert found["sensor", "pascals"] == Band(absolute=20.0)
+    assert found["sensor", "humidity"] == found["battery", "percent"] == shares
+    assert found["battery", "empty_seconds"] == Band(absolute=60.0, relative=0.05)
     assert found["cpu", "frequency_hertz"] == Band(relative=0.05)
     assert found["pressure", "io_full_avg10"] == Band(absolute=0.1, coarse_from=5.0, coarse=0.5)
 

@@ -1,6 +1,7 @@
 """A recording in place of a machine: the same cycles, and again the same recording."""
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 
@@ -269,6 +270,57 @@ def test_events_of_unknown_names_are_passed_over_and_counted(tmp_path, caplog):
     replay.check()
     assert [cycle.snapshot.seq for cycle in notes.cycles] == [1, 2, 3]
     assert "2 events of unknown names were passed over: system.tide.updated" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("collector.failed", '"family":"tide","instance":"","problem":"failed","reason":"","remedy":""'),
+        ("collector.recovered", '"family":"tide","instance":""'),
+        ("instance.added", '"family":"tide","instance":"x"'),
+        ("instance.removed", '"family":"tide","instance":"x"'),
+    ],
+)
+def test_what_became_of_a_family_whose_plugin_is_not_here_is_passed_over_and_counted(tmp_path, caplog, name, data):
+    became = load(2, 2.0).replace("system.load.updated", name).replace('"load1":2.0', data)
+    notes = Notes()
+    replay = asyncio.run(played(saved(tmp_path, [START, load(1, 1.0), became, load(3, 3.0)]), notes))
+    replay.check()
+    assert [cycle.snapshot.seq for cycle in notes.cycles] == [1, 2, 3]
+    assert name not in {event.name for cycle in notes.cycles for event in cycle.events}
+    assert f"1 events of unknown names were passed over: {name} of 'tide'" in caplog.text
+
+
+def sensors(seq: int, readings: dict[str, dict[str, object]]) -> str:
+    return load(seq, 0.0).replace("system.load", "system.temperature").replace('{"load1":0.0}', json.dumps(readings))
+
+
+CORE = {"label": "Core 0", "driver": "coretemp", "celsius": 70.0}
+PACKAGE = {"label": "Package id 0", "driver": "coretemp", "celsius": 71.0}
+BOARD = {"label": "CPU", "driver": "nct6775", "celsius": 72.0}
+
+
+def roles(directory: str) -> list[dict[str, object]]:
+    """Return the role of each sensor, sample by sample."""
+    notes = Notes()
+    asyncio.run(played(directory, notes)).check()
+    snapshots = [cycle.snapshot for cycle in notes.cycles]
+    return [{name: entry.reading.role for name, entry in found.entries["sensor"].items()} for found in snapshots]
+
+
+def test_sensors_of_a_recording_from_before_there_were_roles_have_those_that_they_would_have_today(tmp_path):
+    hotter = sensors(3, {"c": {"celsius": 99.0}})
+    lines = [START, sensors(1, {"a": CORE, "b": BOARD}), sensors(2, {"c": PACKAGE}), hotter]
+    expected = [{"a": "cpu", "b": None}, *[{"a": None, "b": None, "c": "cpu"}] * 2]
+    assert roles(saved(tmp_path / "started", lines)) == expected
+    middle = START.replace('"readings":{}', f'"readings":{json.dumps({"sensor": {"a": CORE, "c": PACKAGE}})}')
+    found = roles(saved(tmp_path / "middle", [middle, hotter]))
+    assert found[0] == found[-1] == {"a": None, "c": "cpu"}
+
+
+def test_roles_that_were_recorded_stay_as_they_are(tmp_path):
+    known = {"a": {**CORE, "role": None}, "b": {**BOARD, "role": None}}
+    assert roles(saved(tmp_path, [START, sensors(1, known)])) == [{"a": None, "b": None}]
 
 
 def test_keys_and_families_of_a_later_version_are_passed_over(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import tomllib
 
 import pytest
+from plugins import install
 
 from healthd.errors import ConfigError
 from healthd.settings import Settings, files, load, show
@@ -128,7 +129,60 @@ def test_the_defaults_shown_are_the_defaults(tmp_path):
     shown = tmp_path / "shown.toml"
     shown.write_text(show(load(None)))
     assert load(str(shown)).config == load(None).config
-    assert tomllib.loads(shown.read_text())["collectors"] == {"disabled": []}
+    assert tomllib.loads(shown.read_text())["collectors"] == {"disabled": [], "plugins": []}
+
+
+@pytest.fixture
+def broken(tmp_path_factory, monkeypatch):
+    """Install a plug-in that can't be imported: there is nothing to be known of its family."""
+    site = tmp_path_factory.mktemp("site")
+    install(str(site), "tide", "broken_tide:TideCollector", "import nothing_of_that_name")
+    monkeypatch.syspath_prepend(str(site))
+
+
+ABOUT = {
+    "metric": 'metric = "tide.level"\nwarning = { enter = "> 5" }',
+    "sum": 'metric = ["load.load1", "tide.level"]\nwarning = { enter = "> 5" }',
+    "per": 'metric = "load.load1"\nper = "tide.level"\nwarning = { enter = "> 5" }',
+    "requires": 'metric = "load.load1"\nrequires = "tide.level"\nwarning = { enter = "> 5" }',
+    "unless": 'metric = "load.load1"\nunless = ["tide.level"]\nwarning = { enter = "> 5" }',
+    "where": 'metric = "load.load1"\nwhere = { "tide.kind" = "spring" }\nwarning = { enter = "> 5" }',
+    "limit": 'metric = "load.load1"\nlimit = { metric = "tide.level", from = 1, to = 2, else = 5 }\n'
+             'warning = { enter = ">= limit" }',
+    "threshold": 'metric = "load.load1"\nwarning = { enter = "> 5 and tide.level>3" }',
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("about", ABOUT)
+def test_whatever_a_rule_names_of_a_plugin_that_can_not_be_used_it_waits_for_that_and_nothing_else_does(place, about):
+    text = f"""
+        [collectors]
+        plugins = ["tide"]
+        [rules.about]
+        {ABOUT[about]}
+        [rules.mine]
+        metric = "load.load1"
+        warning = {{ enter = "> 3" }}
+        why = "As tide.level was not known."
+        inhibits = ["about", "filesystem_space"]
+    """
+    settings = load(place(main=text))
+    known = {rule.name: rule for rule in settings.rules}
+    assert known.keys() == {rule.name for rule in load(None).rules} | {"mine"}
+    assert known["mine"].inhibits == ("about", "filesystem_space")
+    assert faults(place(main=text.replace('"filesystem_space"]', '"filesystem_spice"]')))
+
+
+def test_a_plugin_that_is_not_installed_is_a_fault_but_does_not_keep_healthd_from_starting(place):
+    text = f'[collectors]\nplugins = ["tide"]\ndisabled = ["tide"]\n[rules.about]\n{ABOUT["metric"]}'
+    assert "collectors.plugins: expected " in faults(place(main=text))[0]
+    settings = load(place(main=text), starting=True)
+    assert settings.collectors[-1].reading.family.name == "tide"
+    assert "about" not in {rule.name for rule in settings.rules}
+    # What is wrong otherwise is a fault for who starts, too.
+    with pytest.raises(ConfigError):
+        load(place(main="interval = 0"), starting=True)
 
 
 def healthd(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:

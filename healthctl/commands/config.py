@@ -20,7 +20,7 @@ from healthd import protocol
 _PART = r"(?:[A-Za-z0-9_-]+|\"[^\"\\]*\"|'[^']*')"
 _KEY = re.compile(rf"{_PART}(?:\.{_PART})*")
 # What healthd takes at its start alone.
-_AT_START = ("record.directory", "history")
+_AT_START = ("record.directory", "history", "collectors.plugins")
 _WATCHDOG = 30
 """WatchdogSec= of healthd.service, of which healthd wants half, seconds."""
 

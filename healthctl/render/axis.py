@@ -33,7 +33,8 @@ def ticks(window: Window, columns: int) -> list[tuple[int, str]]:
     marks: list[tuple[int, str]] = []
     ahead = localtime(window.since).tm_gmtoff
     wall = ceil((window.since + ahead) / step) * step
-    while (time := wall - localtime(wall - ahead).tm_gmtoff) < window.until:
+    # What is beyond the end may be beyond 2038 too, the end of a time_t of 32 bits.
+    while (time := wall - localtime(min(wall - ahead, window.until)).tm_gmtoff) < window.until:
         # A time that summer time leaves out, or brings before the beginning, is passed over.
         if time >= window.since and time + localtime(time).tm_gmtoff == wall:
             dated = not marks and localtime(time)[:3] != localtime(window.now)[:3]

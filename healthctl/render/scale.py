@@ -61,6 +61,13 @@ _MEASURES = {
     "per_second": Measure(lambda value: f"{_number(value)}/s", tuple(f"{name}/s" for name in _COUNTS)),
     "seconds": Measure(lambda value: f"{value:.3g} s", ("s",), least=0.001, close=0.25),
     "tasks": Measure(lambda value: f"{value:.2f}", least=0.5),
+    "rpm": Measure(lambda value: f"{value:.0f} rpm", ("rpm",), least=100.0),
+    "volts": Measure(lambda value: f"{value:.4g} V", ("V",), least=0.01, close=0.5),
+    "amperes": Measure(lambda value: f"{value:.3g} A", ("A",), least=0.1),
+    "watts": Measure(lambda value: f"{_number(value)} W", ("W",)),
+    "watt_hours": Measure(lambda value: f"{_number(value)} Wh", ("Wh",)),
+    "pascals": Measure(lambda value: f"{value:.0f} Pa", ("Pa",), least=100.0, close=0.5),
+    "dbm": Measure(lambda value: f"{value:.0f} dBm", ("dBm",), least=10.0, close=0.75),
 }
 _COUNT = Measure(_number, _COUNTS, close=0.25)
 

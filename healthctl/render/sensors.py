@@ -1,4 +1,4 @@
-"""Temperatures."""
+"""Temperatures, and fans."""
 
 from healthctl.render.described import Values, number, text
 from healthctl.render.line import Line, extend, pad
@@ -8,7 +8,12 @@ from healthd import protocol
 _LARGEST_NAME = 26
 
 
-def temperatures(frame: Frame) -> list[Line]:
+def sensors(frame: Frame) -> list[Line]:
+    """Draw temperatures, and what keeps them low."""
+    return [*_temperatures(frame), *_fans(frame)]
+
+
+def _temperatures(frame: Frame) -> list[Line]:
     """Draw the sensors that measure one, the hottest first where they are many."""
     described = frame.described
     readings = described.instances("sensor")
@@ -31,6 +36,19 @@ def temperatures(frame: Frame) -> list[Line]:
     return section("Temperature", lines)
 
 
+def _fans(frame: Frame) -> list[Line]:
+    """Draw how fast the fans turn, as many as there is room for."""
+    row: Line = []
+    for instance, values in frame.described.instances("sensor").items():
+        rpm = number(values, "rpm")
+        if rpm is not None:
+            low = number(values, "low_rpm")
+            role = protocol.WARNING if low is not None and rpm < low else ""
+            spans: Line = [(f"{_name(instance, values)} ", "dim"), (f"{rpm:.0f} rpm", role)]
+            row = extend(row, spans, frame.room) if row else spans
+    return section("Fans", [row]) if row else []
+
+
 def _name(instance: str, values: Values) -> str:
     driver, label = text(values, "driver"), text(values, "label")
     return " ".join(filter(None, (driver, label if label != driver else ""))) or instance
@@ -49,4 +67,6 @@ def _temperature(frame: Frame, name: str, values: Values, column: int) -> Line:
     for word, limit in (("high", high), ("critical", critical)):
         if limit is not None:
             row = extend(row, [(f"{word} {limit:g}", "dim")], frame.room)
+    if text(values, "role") == "cpu":
+        row = extend(row, [("the CPU", "dim")], frame.room)
     return row

@@ -3,6 +3,7 @@
 from typing import Any
 
 from healthctl.render import units
+from healthctl.render.battery import batteries
 from healthctl.render.described import Described, Values, blank
 from healthctl.render.host import host
 from healthctl.render.line import Line
@@ -10,15 +11,15 @@ from healthctl.render.memory import memory
 from healthctl.render.network import networks
 from healthctl.render.processor import cpu, load, pressure
 from healthctl.render.section import Frame, section, unavailable
-from healthctl.render.sensors import temperatures
+from healthctl.render.sensors import sensors
 from healthctl.render.storage import disks, filesystems
 from healthctl.render.style import Style
 from healthctl.render.verdict import verdict
 
 _SINGLE = (cpu, memory, load, pressure)
-_SEVERAL = (filesystems, temperatures, networks, disks)
+_SEVERAL = (filesystems, sensors, batteries, networks, disks)
 _DRAWN = frozenset(
-    ("host", "cpu", "memory", "load", "pressure", "filesystem", "sensor", "network", "disk"),
+    ("host", "cpu", "memory", "load", "pressure", "filesystem", "sensor", "network", "disk", "battery"),
 )
 
 

@@ -87,6 +87,13 @@ _SUFFIXES: Mapping[Unit, Sequence[str]] = {
     Unit.PERCENT: ("%",),
     Unit.CELSIUS: ("°C", "C"),
     Unit.PER_SECOND: ("/s",),
+    Unit.RPM: ("rpm",),
+    Unit.VOLTS: ("V",),
+    Unit.AMPERES: ("A",),
+    Unit.WATTS: ("W",),
+    Unit.WATT_HOURS: ("Wh",),
+    Unit.PASCALS: ("Pa",),
+    Unit.DBM: ("dBm",),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from healthd import protocol
 from healthd.clock import iso
 from healthd.health._judging import Judging, decisive
+from healthd.health._stepped import stepped
 from healthd.health.condition import RANKS, Key, State, States, restored
 from healthd.health.evaluator import Transition, acknowledged, address, adopted, step
 from healthd.health.rule import Rule
@@ -50,7 +51,7 @@ class Judge:
         self._states = restored(states, self.rules) if states else States()
         self._conditions = {}
 
-    def take(self, snapshot: Snapshot, happened: Iterable[Event] = ()) -> tuple[Snapshot, list[Event]]:
+    def take(self, snapshot: Snapshot, happened: Sequence[Event] = ()) -> tuple[Snapshot, list[Event]]:
         """Return a snapshot with its verdict, and the transitions as events.
 
         `happened`: what was recorded beside the sample; what people did, and what was seen, is taken in again.
@@ -60,6 +61,7 @@ class Judge:
         if self._adopted is not self.rules:
             self._adopt(self._adopted)
             self._states, over = adopted(self._states, self.rules, time)
+        self._states = stepped(self._states, happened, snapshot)
         before = self._states.states
         self._snapshot = snapshot
         self._states, transitions = step(self.rules, self._states, snapshot)

@@ -128,10 +128,10 @@ Layer = tuple[str, Mapping[str, Any]]
 """A file, and its rules by name, as TOML has them."""
 
 
-def rules(families: Iterable[Family], layers: Sequence[Layer]) -> tuple[Rule, ...]:
+def rules(families: Iterable[Family], layers: Sequence[Layer], absent: Iterable[str] = ()) -> tuple[Rule, ...]:
     """Return the rules of files, of which later ones override by name and key; raises RuleError with all faults.
 
-    A rule comes after those that inhibit it.
+    A rule comes after those that inhibit it. `absent` are rules that there are not, and that may be inhibited.
     """
     by_name = {family.name: family for family in families}
     merged, origin = _merged(layers)
@@ -144,7 +144,7 @@ def rules(families: Iterable[Family], layers: Sequence[Layer]) -> tuple[Rule, ..
         elif rule := _rule(name, reader, by_name):
             made[name] = rule
     for rule in made.values():
-        _check_inhibits(rule, made, merged, readers[rule.name])
+        _check_inhibits(rule, made, (*merged, *absent), readers[rule.name])
     if faults := [fault for reader in readers.values() for fault in reader.faults]:
         raise RuleError(*faults)
     return _causes_first(made)

@@ -1,6 +1,7 @@
 """Files below `/proc` and `/sys`, or below a recorded tree of another machine."""
 
 import os
+import select
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -38,6 +39,15 @@ class File:
     def text(self) -> str:
         """Return the content as text without white space or NUL at its ends (device-tree strings end in NUL)."""
         return self.read().decode("utf-8", "replace").strip(" \t\r\n\0")
+
+    def changed(self) -> bool:
+        """Tell whether the kernel says that the content changed since it was read, which it does of some files only."""
+        descriptor = self._fd
+        if descriptor < 0:
+            return False
+        poll = select.poll()
+        poll.register(descriptor, select.POLLPRI)
+        return any(events & select.POLLPRI for _, events in poll.poll(0))
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -1,5 +1,6 @@
 """What was raised while observing becomes a problem that a user can act on."""
 
+import asyncio
 import errno
 import os
 import traceback
@@ -9,8 +10,11 @@ from healthd.errors import Unobserved
 from healthd.model import Problem
 from healthd.observe._files import printable
 
+RAISED = (Exception, asyncio.CancelledError, SystemExit)
+"""What a collector can raise that stays with its family: by the other two the daemon would end."""
 
-def problem(error: Exception) -> Problem:
+
+def problem(error: BaseException) -> Problem:
     """Return the problem behind an error; the reason for an unexpected one tells where it was raised."""
     if isinstance(error, Unobserved):
         return Problem(error.problem, error.reason, error.remedy)

@@ -1,6 +1,7 @@
 """Runs the collectors that are due, each for itself: what one does, or fails to do, costs the others nothing."""
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
@@ -10,10 +11,25 @@ from typing import Any, Protocol
 from healthd import protocol
 from healthd.clock import Clock, Instant, SystemClock, gaps, ticks
 from healthd.errors import Unobserved
-from healthd.model import SINGLE, Collector, Event, Family, Observation, Probing, Problem, Reading, Sample
+from healthd.model import (
+    SINGLE,
+    Ask,
+    Asking,
+    Collector,
+    Event,
+    Family,
+    Noticing,
+    Observation,
+    Probing,
+    Problem,
+    Reading,
+    Sample,
+)
+from healthd.observe._asking import AskingRunner, nobody
 from healthd.observe._checks import check
 from healthd.observe._files import Roots
-from healthd.observe._problems import problem
+from healthd.observe._oversight import Oversight
+from healthd.observe._problems import RAISED, problem
 from healthd.observe._threads import ProbingRunner
 
 
@@ -22,7 +38,7 @@ class CollectorType(Protocol):
 
     reading: type[Reading]
 
-    def __call__(self, roots: Roots) -> Collector | Probing:
+    def __call__(self, roots: Roots) -> Collector | Probing | Asking:
         """Make a collector that reads below `roots`."""
 
 
@@ -37,6 +53,8 @@ RETRY = 60.0
 """How often something unsupported is tried again, seconds."""
 _EARLY = 0.05
 
+_log = logging.getLogger(__name__)
+
 
 class CollectorRunner:
     """Runs one collector that never blocks."""
@@ -49,20 +67,21 @@ class CollectorRunner:
         self._observation: Observation | None = None
         self._failures = 0
 
-    def begin(self, now: Instant) -> None:
-        """Observe."""
+    def begin(self, now: Instant) -> bool:
+        """Observe, and say that it was done."""
         began = time.perf_counter()
         problems: dict[str, Problem] = {}
         readings: dict[str, Reading] = {}
         try:
             readings = dict(self._collect(now))
             check(self.family, readings)
-        except Exception as error:  # noqa: BLE001  # isolation: whatever a collector raises stays with its family
+        except RAISED as error:  # isolation: whatever a collector raises stays with its family
             readings = {}
             found = problems[SINGLE] = problem(error)
             self._failures += found.code not in protocol.NO_FAULTS
         duration = time.perf_counter() - began
         self._observation = Observation(self.family, now, readings, problems, duration, self._failures)
+        return True
 
     def end(self) -> None:
         """There is nothing to let go of."""
@@ -71,6 +90,9 @@ class CollectorRunner:
         """Return what was observed, once."""
         observation, self._observation = self._observation, None
         return observation
+
+
+_AnyRunner = CollectorRunner | ProbingRunner | AskingRunner
 
 
 def _disabled(family: str) -> Problem:
@@ -86,12 +108,18 @@ class Runner:
     """Observes this machine: all collectors at their cadences."""
 
     def __init__(
-        self, collectors: Iterable[CollectorType], roots: Roots, interval: float, clock: Clock | None = None
+        self,
+        collectors: Iterable[CollectorType],
+        roots: Roots,
+        interval: float,
+        clock: Clock | None = None,
+        ask: Ask = nobody,
     ) -> None:
         self.interval = interval
         self.states: Mapping[str, Any] | None = None
         """What judging goes on from: it was known before this start."""
         self._clock = clock or SystemClock()
+        self._ask = ask
         self._boot_id = roots.proc.text("sys/kernel/random/boot_id", default="")
         self._seq = 0
         self._last: Instant | None = None
@@ -102,9 +130,11 @@ class Runner:
         self._roots = roots
         self._collectors = {make.reading.family.name: make for make in collectors}
         self._disabled: frozenset[str] = frozenset()
+        self._noticing: dict[str, Noticing] = {}
+        self._oversight: Oversight | None = None
         self._runners = {name: self._runner(name) for name in self._collectors}
-        # Those that hand over to a thread begin first: they run while the others do.
-        self._runners = dict(sorted(self._runners.items(), key=lambda item: not isinstance(item[1], ProbingRunner)))
+        # Those that wait for a thread or for an answer begin first: they run while the others do.
+        self._runners = dict(sorted(self._runners.items(), key=lambda item: isinstance(item[1], CollectorRunner)))
         self._next = dict.fromkeys(self._runners, -math.inf)
         self._paced = interval
         """What the interval was when the last sample was taken."""
@@ -123,6 +153,11 @@ class Runner:
         if family not in self._collectors:
             raise KeyError(family)
         self._disable(self._disabled - {family} if enabled else self._disabled | {family})
+
+    def hurry(self) -> None:
+        """Observe everything now, and not when it is due."""
+        self._next = dict.fromkeys(self._runners, -math.inf)
+        self._hurried.set()
 
     def _disable(self, disabled: frozenset[str]) -> None:
         """Leave these families out; what is observed again begins anew: nothing of it is known, and no rate."""
@@ -156,13 +191,19 @@ class Runner:
         """Take a sample now; the first two are of everything that changes each tick, whatever is due."""
         self._hurried.clear()
         now = self._clock.now()
+        if self._last and any(reason == protocol.CLOCK for reason, _ in gaps(self._last, now, self.interval)):
+            # What is told by the wall clock is another time now.
+            self._next = dict.fromkeys(self._runners, -math.inf)
         observations = await self.observe(now, first=self._seq < _FIRST)
         self._seq += 1
         events = tuple(self._happened(now))
         self._last = now
         first = self._seq == 1
         states = self.states if first else None
-        return Sample(now, self._boot_id, self._seq, observations, self.interval, events, begins=first, states=states)
+        made = Sample(now, self._boot_id, self._seq, observations, self.interval, events, begins=first, states=states)
+        if self._oversight:
+            self._oversight.oversee(made)
+        return made
 
     def _happened(self, now: Instant) -> Iterator[Event]:
         """Yield what is no reading: the start, and gaps since the last sample."""
@@ -180,40 +221,64 @@ class Runner:
     async def observe(self, now: Instant, *, first: bool = False) -> tuple[Observation, ...]:
         """Run what is due, or at `first` everything that changes each tick, and return what it brought."""
         for name, runner in self._runners.items():
-            if now.since_boot + _EARLY >= self._next[name] or (first and not runner.family.every):
-                runner.begin(now)
+            if self._noticed(name):
+                self._next[name] = -math.inf
+            due = now.since_boot + _EARLY >= self._next[name] or (first and not runner.family.every)
+            # One that is not done with its last run stays due.
+            if due and runner.begin(now):
                 self._schedule(runner, now, max(runner.family.every, self.interval))
         if any(runner.busy for runner in self._runners.values()):
             await self._wait(FIRST_GRACE if first else GRACE)
         observations = [found for runner in self._runners.values() if (found := self._take(runner, now))]
         return tuple(observations)
 
-    def _runner(self, family: str) -> CollectorRunner | ProbingRunner:
+    def _noticed(self, family: str) -> bool:
+        """Tell whether a family can't wait until it is due; a collector that fails to tell is asked no more."""
+        collector = self._noticing.get(family)
+        try:
+            return collector is not None and collector.changed()
+        except RAISED:  # isolation: as above
+            _log.exception("%s can't tell when it changed, and is observed when it is due", family)
+            del self._noticing[family]
+            return False
+
+    def _runner(self, family: str) -> _AnyRunner:
         make = self._collectors[family]
+        self._noticing.pop(family, None)
         if family in self._disabled:
             return CollectorRunner(make.reading.family, partial(_refuse, _disabled(family)))
         try:
             collector = make(self._roots)
-        except Exception as error:  # noqa: BLE001  # isolation: a collector that can't be made is unavailable, not fatal
+        except RAISED as error:  # isolation: a collector that can't be made is unavailable, not fatal
             return CollectorRunner(make.reading.family, partial(_refuse, problem(error)))
+        if isinstance(collector, Noticing):
+            self._noticing[family] = collector
+        if isinstance(collector, Oversight):
+            self._oversight = collector
         if isinstance(collector, Probing):
             return ProbingRunner(collector, self._woken)
+        if isinstance(collector, Asking):
+            return AskingRunner(collector, self._ask, self._finished.set)
         return CollectorRunner(collector.reading.family, collector.collect)
 
     def _woken(self) -> None:
         """From a thread: say that a run is done."""
         self._loop.call_soon_threadsafe(self._finished.set)
 
-    def _take(self, runner: CollectorRunner | ProbingRunner, now: Instant) -> Observation | None:
+    def _take(self, runner: _AnyRunner, now: Instant) -> Observation | None:
         observation = runner.take()
         if observation and observation.problem and observation.problem.code in protocol.NO_FAULTS:
             self._schedule(runner, now, max(RETRY, runner.family.every))
         return observation
 
-    def _schedule(self, runner: CollectorRunner | ProbingRunner, now: Instant, period: float) -> None:
+    def _schedule(self, runner: _AnyRunner, now: Instant, period: float) -> None:
         self._next[runner.family.name] = (math.floor((now.since_boot + _EARLY) / period) + 1) * period
 
     async def _wait(self, grace: float) -> None:
+        for runner in self._runners.values():
+            if isinstance(runner, ProbingRunner):
+                # What comes after what hangs is read while the others are waited for.
+                runner.give_up()
         try:
             async with asyncio.timeout(grace):
                 while any(runner.busy for runner in self._runners.values()):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, nan
+from math import nan
 from operator import sub
 from typing import NamedTuple
 
@@ -10,12 +10,14 @@ from healthd import protocol
 from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.model import SINGLE, Reading, Unit, family, gauge, state
-from healthd.observe._files import File, Roots, Tree
+from healthd.observe._files import Roots
+from healthd.observe._frequencies import Frequencies
+from healthd.observe._limits import CpuLimit
 from healthd.observe._rates import Rates
 from healthd.observe._shares import percent, shares
 
 
-@family("cpu", event="system.cpu.usage.updated")
+@family("cpu", event="system.cpu.usage.updated", source="/proc/stat, /sys/devices/system/cpu/cpufreq, /sys/fs/cgroup")
 class Cpu(Reading):
     """What the processors did since the sample before, from `/proc/stat` (kernel: filesystems/proc) and cpufreq.
 
@@ -33,6 +35,11 @@ class Cpu(Reading):
     steal: float | None = gauge(Unit.PERCENT, "Ready to run while the hypervisor ran something else (steal).")
     busy: float | None = gauge(Unit.PERCENT, "All but idle and iowait.")
     online: int | None = state("CPUs that are in use (lines cpuN of /proc/stat).", Unit.COUNT)
+    limit_cpus: float | None = state(
+        "How many CPUs' time this container may use (cpu.max of its cgroup); unknown where nothing limits it.",
+        Unit.COUNT,
+    )
+    limit_percent: float | None = gauge(Unit.PERCENT, "What the container uses, as a share of that.")
     core_busy: tuple[float, ...] | None = gauge(Unit.PERCENT, "Busy, of each CPU by its number.", live=True)
     frequency_hertz: float | None = gauge(
         Unit.HERTZ, "Mean of what the CPUs run at (scaling_cur_freq); read every 30 s."
@@ -40,14 +47,18 @@ class Cpu(Reading):
     core_frequency_hertz: tuple[float, ...] | None = gauge(
         Unit.HERTZ, "What each CPU runs at, by its number (scaling_cur_freq); read every 30 s.", live=True
     )
+    frequency_min_hertz: float | None = state("The lowest that a CPU can run at (cpuinfo_min_freq).", Unit.HERTZ)
+    frequency_max_hertz: float | None = state("The highest that a CPU can run at (cpuinfo_max_freq).", Unit.HERTZ)
+    frequency_limit_hertz: float | None = state(
+        "The highest that a CPU may run at now (scaling_max_freq): heat or people set it lower; read every 30 s.",
+        Unit.HERTZ,
+    )
 
 
 _IDLE, _IOWAIT = 3, 4
 _MOST_CPUS = 1 << 16
 _ALPHABET = b"0123456789 \ncpu"
 _COMMAS = bytes.maketrans(b" \n", b",,")
-# Reading a frequency may interrupt the core.
-_FREQUENCY_EVERY = 30.0
 
 
 class Cores(NamedTuple):
@@ -140,53 +151,6 @@ def spread(cpus: Sequence[int], values: Iterable[float]) -> tuple[float, ...]:
     return tuple(table)
 
 
-class Frequencies:
-    """What the CPUs run at, from `/sys/devices/system/cpu/cpufreq` (kernel: admin-guide/pm/cpufreq)."""
-
-    def __init__(self, sys: Tree) -> None:
-        self._sys = sys
-        self._policies: list[tuple[File, list[int]]] = []
-        self._online: list[int] = []
-        self._due = -inf
-        self._latest: dict[int, float] = {}
-
-    def read(self, now: Instant, online: list[int]) -> dict[int, float]:
-        """Return hertz by CPU number, read anew every 30 s; CPUs of which nothing is known are left out."""
-        if now.since_boot >= self._due:
-            self._due = now.since_boot + _FREQUENCY_EVERY
-            if not self._policies or online != self._online:
-                self._policies, self._online = self._find(), online
-            found = {cpu: hertz for file, cpus in self._policies for hertz in self._hertz(file) for cpu in cpus}
-            self._latest = {cpu: found[cpu] for cpu in online if cpu in found}
-        return self._latest
-
-    def _find(self) -> list[tuple[File, list[int]]]:
-        base = "devices/system/cpu/cpufreq"
-        try:
-            policies = [f"{base}/{name}" for name in self._sys.names(base) if name.startswith("policy")]
-        except PermissionError:  # hidden from us: unknown, and no reason to lose the shares
-            return []
-        return [
-            (self._sys.file(f"{policy}/scaling_cur_freq"), _listed(self._sys.text(f"{policy}/affected_cpus", "")))
-            for policy in policies
-        ]
-
-    def _hertz(self, file: File) -> list[float]:
-        try:
-            khz = file.text()
-        except OSError:  # the CPU went offline
-            return []
-        return [int(khz) * 1000.0] if _is_number(khz) and int(khz) else []
-
-
-def _listed(cpus: str) -> list[int]:
-    return [int(cpu) for cpu in cpus.split() if _is_number(cpu)]
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 10
-
-
 class CpuCollector:
     """Reads `/proc/stat` and the frequencies."""
 
@@ -195,6 +159,7 @@ class CpuCollector:
     def __init__(self, roots: Roots) -> None:
         self._stat = roots.proc.file("stat")
         self._frequencies = Frequencies(roots.sys)
+        self._limit = CpuLimit(roots.sys)
         self._rates = Rates()
         self._before = Cores([], [], [], [])
 
@@ -210,6 +175,7 @@ class CpuCollector:
         self._before = cores
         hertz = self._frequencies.read(now, online)
         user, nice, system, idle, iowait, irq, softirq, steal = parts
+        limit = self._limit.read(now)
         reading = Cpu(
             user=user,
             nice=nice,
@@ -221,11 +187,23 @@ class CpuCollector:
             steal=steal,
             busy=busy,
             online=len(online) or None,
+            limit_cpus=limit[0] if limit else None,
+            limit_percent=self._limited(now, *limit) if limit else None,
             core_busy=per_core,
             frequency_hertz=round(sum(hertz.values()) / len(hertz), 0) if hertz else None,
             core_frequency_hertz=spread([*hertz], hertz.values()) if hertz else None,
+            frequency_min_hertz=self._frequencies.span.least,
+            frequency_max_hertz=self._frequencies.span.most,
+            frequency_limit_hertz=self._frequencies.span.limit,
         )
         return {SINGLE: reading}
+
+    def _limited(self, now: Instant, cpus: float, used: int) -> float | None:
+        """Return which share of its limit a container used; unused time of before may make it a little more."""
+        step = self._rates.deltas("limit", now, [used])
+        if step is None or step[1][0] < 0:
+            return None
+        return min(percent(step[1][0] / 1e6, step[0] * cpus) or 0.0, 100.0)
 
 
 COLLECTOR = CpuCollector

@@ -15,13 +15,16 @@ from healthd.observe._rates import Rates
 _SECTOR = 512
 _FACTS_EVERY = 60.0
 
-# In memory, images, and drives that are empty most of the time.
-_LEFT_OUT = re.compile(r"(loop|z?ram|fd|sr)\d")
+_LIFE = {f"0x{tenth:02x}": 10.0 * (tenth - 1) for tenth in range(1, 12)}
+_PRE_EOL = {"0x01": "normal", "0x02": "warning", "0x03": "urgent"}
+
+# In memory, images, drives that are empty most of the time, and an eMMC's areas for boot code and keys.
+_LEFT_OUT = re.compile(r"(loop|z?ram|fd|sr)\d|mmcblk\d+(boot\d|rpmb)")
 
 
-@family("disk", event="system.disk.io.updated", instances="block device")
+@family("disk", event="system.disk.io.updated", instances="block device", source="/proc/diskstats, /sys/block")
 class Disk(Reading):
-    """Transfers of each whole block device (`/proc/diskstats`; kernel: admin-guide/iostats).
+    """Transfers and wear of each whole block device (`/proc/diskstats`; kernel: admin-guide/iostats).
 
     Partitions are part of their device; RAID and device-mapper devices are listed beside those that they are made of.
     """
@@ -29,6 +32,10 @@ class Disk(Reading):
     model: str | None = state("Model as the device names itself.")
     size_bytes: int | None = state("Size of the device, or of the card in it.", Unit.BYTES)
     rotational: bool | None = state("Whether it has turning platters.")
+    life_used: float | None = state(
+        "Share of its expected life that is used up at least, as eMMC tells it in steps of 10.", Unit.PERCENT
+    )
+    pre_eol: str | None = state("How far the spare blocks of an eMMC are used up: normal, warning or urgent.")
     read_bytes: int | None = counter(Unit.BYTES, "Read since boot.")
     write_bytes: int | None = counter(Unit.BYTES, "Written since boot.")
     reads: int | None = counter(Unit.COUNT, "Reads completed since boot.")
@@ -46,6 +53,8 @@ class Facts(NamedTuple):
     model: str | None
     size_bytes: int | None
     rotational: bool | None
+    life_used: float | None
+    pre_eol: str | None
 
 
 class Totals(NamedTuple):
@@ -75,24 +84,45 @@ def parse(line: bytes) -> Totals:
     Raises Unobserved where one is missing or no count; 16 digits are more than any disk lives to see.
     """
     words = line.split()
-    columns = (words[3], words[5], words[7], words[9], words[12]) if len(words) >= 14 else ()
-    if not columns or not all(column.isdigit() and len(column) <= 16 for column in columns):
+    columns = (words[3], words[5], words[7], words[9], words[12]) if len(words) >= 14 else (b"",)
+    if not b"".join(columns).isdigit() or max(map(len, columns)) > 16:
         raise Unobserved(protocol.MALFORMED, "/proc/diskstats has a line without counts")
     return Totals(*map(int, columns))
 
 
 def facts(sys: Tree, device: str) -> Facts | None:
-    """Read what `/sys/block` says of a device; `None` where it is no whole device or none of interest."""
-    directory = "block/" + device.replace("/", "!")
+    """Read what `/sys/block` says of a device; `None` where it says nothing, or the device is of no interest."""
+    directory = _below("block", device)
     if _LEFT_OUT.match(device) or not sys.exists(directory):
         return None
     model = sys.text(f"{directory}/device/model", "") or sys.text(f"{directory}/device/name", "")
+    is_card = device.startswith("mmcblk")
     size, rotational = sys.number(f"{directory}/size"), sys.number(f"{directory}/queue/rotational")
     return Facts(
         "".join(filter(str.isprintable, model)) or None,
         size * _SECTOR if size is not None and 0 <= size < 2**54 else None,
         bool(rotational) if rotational in (0, 1) else None,
+        life_used(sys.text(f"{directory}/device/life_time", "")) if is_card else None,
+        _PRE_EOL.get(sys.text(f"{directory}/device/pre_eol_info", "")) if is_card else None,
     )
+
+
+def is_left_out(sys: Tree, device: str) -> bool:
+    """Tell whether a device is none of interest for good: by its name, or as a partition."""
+    return bool(_LEFT_OUT.match(device)) or sys.exists(f"{_below('class/block', device)}/partition")
+
+
+def _below(directory: str, device: str) -> str:
+    return f"{directory}/{device.replace('/', '!')}"
+
+
+def life_used(life_time: str) -> float | None:
+    """Return which share of its life an eMMC has used up at least, in percent; `None` where it tells nothing.
+
+    It tells it of two kinds of memory (`0x02 0x01`; kernel: driver-api/mmc/mmc-dev-attrs): 0x01 is the first tenth of
+    its life, 0x0b past its end, and 0x00 nothing. The worse one counts.
+    """
+    return max([_LIFE[word] for word in life_time.lower().split() if word in _LIFE], default=None)
 
 
 class _Line(NamedTuple):
@@ -100,8 +130,9 @@ class _Line(NamedTuple):
 
     device: str
     facts: Facts | None
-    """`None` for a partition, or a device that is left out."""
+    """`None` for a partition, a device that is left out, or one of which `/sys/block` says nothing yet."""
     totals: Totals | None
+    left_out: bool
     idle: Disk | None = None
     """The reading with all rates at zero, once that was made."""
 
@@ -125,9 +156,10 @@ class DiskCollector:
         known = {line.device: line for line in self._lines.values()}
         before, facts_of = self._lines, known
         if now.since_boot >= self._facts_due:
-            # A card may have been changed, a volume grown.
+            # A card may have been changed, a volume grown, a disk be known by now; a partition stays one.
             self._facts_due = now.since_boot + _FACTS_EVERY
-            before, facts_of = {}, {}
+            before = {raw: line for raw, line in self._lines.items() if line.left_out}
+            facts_of = {line.device: line for line in before.values()}
         lines = {raw: before.get(raw) or self._look(raw, facts_of) for raw in content.splitlines()}
         step = self._rates.deltas(SINGLE, now, ())
         readings: dict[str, Reading] = {}
@@ -156,8 +188,10 @@ class DiskCollector:
 
     def _look(self, raw: bytes, known: Mapping[str, _Line]) -> _Line:
         device = name(raw)
-        there = known[device].facts if device in known else facts(self._sys, device)
-        return _Line(device, there, parse(raw) if there else None)
+        last = known.get(device)
+        there = last.facts if last else facts(self._sys, device)
+        left_out = last.left_out if last else there is None and is_left_out(self._sys, device)
+        return _Line(device, there, parse(raw) if there else None, left_out)
 
 
 def _reading(there: Facts, totals: Totals, before: Totals | None, seconds: float) -> Disk:
@@ -166,6 +200,8 @@ def _reading(there: Facts, totals: Totals, before: Totals | None, seconds: float
         model=there.model,
         size_bytes=there.size_bytes,
         rotational=there.rotational,
+        life_used=there.life_used,
+        pre_eol=there.pre_eol,
         read_bytes=totals.sectors_read * _SECTOR,
         write_bytes=totals.sectors_written * _SECTOR,
         reads=totals.reads,

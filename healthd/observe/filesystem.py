@@ -19,7 +19,13 @@ _TOTAL = Band(relative=0.001)
 _LIMIT = 2**63
 
 
-@family("filesystem", event="system.disk.usage.updated", instances="mount point", every=30.0)
+@family(
+    "filesystem",
+    event="system.disk.usage.updated",
+    instances="mount point",
+    every=30.0,
+    source="/proc/self/mountinfo, /etc/fstab, statvfs(3)",
+)
 class Filesystem(Reading):
     """Space and inodes of each file system (`/proc/self/mountinfo`, statvfs).
 
@@ -79,7 +85,7 @@ class FilesystemCollector:
     """Reads the mount table each time, and asks each file system in a probe of its own.
 
     The table can't be left unread until poll(2) reports a change: a file system that the kernel turns
-    read-only after an error is none.
+    read-only after an error is none. What poll reports, mounting and unmounting, is seen at the next tick.
     """
 
     reading = Filesystem
@@ -94,6 +100,10 @@ class FilesystemCollector:
         self._visible: list[Mount] = []
         self._files: set[Mount] = set()
         self._probes: dict[str, Callable[[], Filesystem | None]] = {}
+
+    def changed(self) -> bool:
+        """Tell whether something was mounted or unmounted, once each time (proc_pid_mountinfo(5), poll)."""
+        return self._mountinfo.changed()
 
     def probes(self, now: Instant) -> Mapping[str, Callable[[], Filesystem | None]]:  # noqa: ARG002
         """Return what reads each file system, by mount point."""

@@ -11,7 +11,9 @@ from healthd.model import SINGLE, Band, Reading, Unit, family, state
 from healthd.observe._files import Roots, Tree
 
 
-@family("host", every=600.0)
+@family(
+    "host", every=600.0, source="/proc/sys/kernel, /proc/stat, /etc/os-release, /proc/device-tree or /sys/class/dmi/id"
+)
 class Host(Reading):
     """Which machine this is and since when it runs, from `/proc/sys/kernel`, os-release, device tree or DMI."""
 

@@ -10,7 +10,7 @@ from healthd.model import SINGLE, Reading, Unit, family, gauge
 from healthd.observe._files import Roots
 
 
-@family("load")
+@family("load", source="/proc/loadavg")
 class Load(Reading):
     """How many tasks run, wait for a CPU or sleep uninterruptibly, from `/proc/loadavg` (kernel: filesystems/proc)."""
 

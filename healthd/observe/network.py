@@ -10,14 +10,24 @@ from healthd import protocol
 from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.model import SINGLE, Reading, Unit, counter, family, gauge, state
-from healthd.observe._files import File, Roots, Tree
+from healthd.observe._files import Roots
+from healthd.observe._links import Link
 from healthd.observe._rates import Rates
 from healthd.observe._routes import Routes
+from healthd.observe._wireless import Signals
 
 
-@family("network", event="system.network.usage.updated", instances="interface")
+@family(
+    "network",
+    event="system.network.usage.updated",
+    instances="interface",
+    source="/proc/net/dev, /proc/net/route, /proc/net/wireless, /sys/class/net",
+)
 class Network(Reading):
-    """Link and traffic of a network interface, from `/proc/net/dev` and `/sys/class/net` (ABI: sysfs-class-net)."""
+    """Link and traffic of a network interface, from `/proc/net/dev` and `/sys/class/net` (ABI: sysfs-class-net).
+
+    A total is the sum over the physical ones: what passes a bridge, a bond, a VLAN or a tunnel passes one of them too.
+    """
 
     kind: str | None = state("`physical` (sysfs knows its device), `loopback`, or `virtual`.")
     operstate: str | None = state(
@@ -26,6 +36,12 @@ class Network(Reading):
     carrier: bool | None = state("Whether the link is there (carrier); unknown while the interface is off.")
     speed_bytes_per_second: int | None = state(
         "What the link can carry (speed); unknown where the driver does not say.", Unit.BYTES_PER_SECOND
+    )
+    signal_dbm: float | None = gauge(
+        Unit.DBM,
+        "Strength of the radio signal that a wireless interface receives (level of `/proc/net/wireless`, read every "
+        "10 s); unknown without a link, or where the driver tells no dBm.",
+        span=(-127.0, -1.0),
     )
     uplink: bool | None = state(
         "Whether it carries the default route, or did last (`/proc/net/route`, `ipv6_route`), also below a bridge or a "
@@ -73,11 +89,9 @@ _LINE = re.compile(
     rb"\s*([^\s/\0]{1,31}):\s*(\d{1,20})" + 3 * _N + 4 * _SKIP + 4 * _N + 4 * _SKIP,
 )
 
-_STATES = frozenset(("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"))
-_BYTES_PER_MEGABIT = 125_000
-_FASTEST = 100_000_000
-_LOOPBACK = 772
 _LINK_EVERY = 30.0
+# Three files each are kept open; a process has 1024 by default.
+_FEW = 64
 
 
 def table(dev: bytes) -> list[bytes]:
@@ -103,76 +117,6 @@ def parse(line: bytes) -> tuple[bytes, Counters]:
     return name, Counters(*map(int, counters))
 
 
-class Facts(NamedTuple):
-    """What sysfs says of a link."""
-
-    operstate: str | None = None
-    carrier: bool | None = None
-    speed: int | None = None
-    """Bytes per second."""
-
-
-class Link:
-    """The link of one interface, from `/sys/class/net/NAME`."""
-
-    def __init__(self, sys: Tree, name: str) -> None:
-        self.name = name
-        self._sys = sys
-        self._base = base = f"class/net/{name}"
-        self.kind = _kind(sys, base)
-        self.facts = Facts()
-        self._operstate = sys.file(f"{base}/operstate")
-        self._carrier = sys.file(f"{base}/carrier")
-        self._speed = sys.file(f"{base}/speed")
-        self._has_speed = True
-
-    @property
-    def physical(self) -> bool:
-        """Whether there is a device behind it."""
-        return self.kind == "physical"
-
-    def changed(self, *, renewed: bool = False) -> bool:
-        """Read the facts anew, and tell whether they changed; `renewed` where another may have taken the name."""
-        before, kind = self.facts, self.kind
-        if renewed:
-            self.kind = _kind(self._sys, self._base)
-        operstate = _text(self._operstate)
-        # Where the driver has no speed to tell (wireless), it has none until the link changes.
-        speed = _text(self._speed) if self._has_speed or operstate != before.operstate else None
-        self._has_speed = speed is not None
-        self.facts = Facts(
-            operstate if operstate in _STATES else None,
-            {"0": False, "1": True}.get(_text(self._carrier) or ""),
-            _bytes_per_second(speed),
-        )
-        if not self.physical:
-            for file in (self._operstate, self._carrier, self._speed):
-                file.close()
-        return self.facts != before or self.kind != kind
-
-
-def _kind(sys: Tree, base: str) -> str | None:
-    if sys.number(f"{base}/type") == _LOOPBACK:
-        return "loopback"
-    if not sys.exists(base):
-        return None
-    return "physical" if sys.exists(f"{base}/device") else "virtual"
-
-
-def _text(file: File) -> str | None:
-    try:
-        return file.text()
-    except OSError:  # the driver has nothing to tell now, or the interface is gone
-        return None
-
-
-def _bytes_per_second(megabits: str | None) -> int | None:
-    if megabits is None or not (megabits.isascii() and megabits.isdigit() and len(megabits) <= 10):
-        return None
-    # The kernel's "unknown" is -1, which some drivers write as 4294967295.
-    return int(megabits) * _BYTES_PER_MEGABIT if 0 < int(megabits) <= _FASTEST else None
-
-
 class Interface(NamedTuple):
     """An interface as it was last observed."""
 
@@ -181,22 +125,42 @@ class Interface(NamedTuple):
     counters: Counters
     reading: Network
     idle: bool
-    """Whether all rates were zero, so that the same line gives the same reading."""
+    """Whether all rates were zero, so that the same counters give the same reading."""
+
+
+class _Tick(NamedTuple):
+    """How one look at the table goes."""
+
+    now: Instant
+    seconds: float | None
+    """Since the one before; `None` where that gives no rates."""
+    all_links: bool
+    """Whether all links are due."""
+    keep: bool
+    """Whether so few are there that files can be kept open."""
+    rerouted: bool
+    """Whether the uplink is another one."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether what is idle stays as it is."""
+        return self.seconds is not None and not self.rerouted
 
 
 class NetworkCollector:
     """Reads `/proc/net/dev`, and sysfs: of physical interfaces each time, of others every 30 s.
 
-    Routes are read as seldom, and after a link has changed.
+    Routes are read as seldom, and after a link has changed; signals every 10 s.
     """
 
     reading = Network
 
     def __init__(self, roots: Roots) -> None:
         self._dev = roots.proc.file("net/dev")
-        self._sys = roots.sys
+        self._roots = roots
         self._rates = Rates()
         self._routes = Routes(roots)
+        self._signals = Signals(roots.proc.file("net/wireless"))
         self._routes_due = True
         self._links_due = -inf
         self._by_line: dict[bytes, Interface] = {}
@@ -206,47 +170,46 @@ class NetworkCollector:
         """Return one reading an interface."""
         lines = table(self._dev.read())
         fresh = {line: parse(line) for line in lines if line not in self._by_line}
+        tick = self._tick(now, len(lines))
+        quiet = tick.quiet and not tick.all_links
+        by_line = {}
+        for line in lines:
+            known = self._by_line.get(line)
+            if known is None:
+                name, counters = fresh[line]
+                by_line[line] = self._observe(os.fsdecode(name), counters, tick)
+            elif quiet and known.idle and not known.link.physical:
+                by_line[line] = known
+            else:
+                by_line[line] = self._observe(known.link.name, known.counters, tick)
+        self._by_line = by_line
+        self._by_name = {interface.link.name: interface for interface in by_line.values()}
+        return {interface.name: interface.reading for interface in by_line.values()}
+
+    def _tick(self, now: Instant, count: int) -> _Tick:
         # All interfaces were last read at the same moment: one clock serves them all.
         step = self._rates.deltas(SINGLE, now, ())
-        seconds = step[0] if step else None
         all_links = now.since_boot >= self._links_due
         if all_links:
             self._links_due = now.since_boot + _LINK_EVERY
         rerouted = (all_links or self._routes_due) and self._routes.changed()
         self._routes_due = False
-        by_line = {}
-        for line in lines:
-            if line in fresh:
-                by_line[line] = self._observe(*fresh[line], seconds, all_links=all_links)
-                continue
-            known = self._by_line[line]
-            if self._relinked(known, all_links=all_links) or rerouted or not known.idle or seconds is None:
-                known = self._known(known, known.counters, seconds)
-            by_line[line] = known
-        self._by_line = by_line
-        self._by_name = {interface.name: interface for interface in by_line.values()}
-        return {name: interface.reading for name, interface in self._by_name.items()}
+        return _Tick(now, step[0] if step else None, all_links, count <= _FEW, rerouted)
 
-    def _relinked(self, known: Interface, *, all_links: bool) -> bool:
-        """Look at a link where that is due, and tell whether it changed: then routes will."""
-        if not (known.link.physical or all_links) or not known.link.changed(renewed=all_links):
-            return False
-        self._routes_due = True
-        return True
-
-    def _observe(self, raw: bytes, counters: Counters, seconds: float | None, *, all_links: bool) -> Interface:
-        name = raw.decode("utf-8", "backslashreplace")
+    def _observe(self, name: str, counters: Counters, tick: _Tick) -> Interface:
         known = self._by_name.get(name)
-        if known is None:
-            link = Link(self._sys, os.fsdecode(raw))
-            link.changed()
+        if known is None or known.link.replaced:
+            link = Link(self._roots, name, self._signals)
+            link.changed(tick.now, keep=tick.keep)
             self._routes_due = True
-            return self._interface(name, link, counters, _UNKNOWN)
-        self._relinked(known, all_links=all_links)
-        return self._known(known, counters, seconds)
-
-    def _known(self, known: Interface, counters: Counters, seconds: float | None) -> Interface:
-        return self._interface(known.name, known.link, counters, rates(known.counters, counters, seconds))
+            return self._interface(os.fsencode(name).decode("utf-8", "backslashreplace"), link, counters, _UNKNOWN)
+        looked = known.link.physical or tick.all_links
+        if looked and known.link.changed(tick.now, keep=tick.keep):
+            # Then routes will change too.
+            self._routes_due = True
+        elif tick.quiet and known.idle and counters == known.counters:
+            return known
+        return self._interface(known.name, known.link, counters, rates(known.counters, counters, tick.seconds))
 
     def _interface(self, name: str, link: Link, counters: Counters, rate: tuple[float | None, ...]) -> Interface:
         reading = _reading(link, counters, rate, uplink=self._routes.carry(link.name))
@@ -263,7 +226,7 @@ def rates(before: Counters, after: Counters, seconds: float | None) -> tuple[flo
     for new, old, digits in zip(after, before, _DIGITS, strict=True):
         if new < old:
             return _UNKNOWN
-        found.append(round((new - old) / seconds, digits))
+        found.append(round((new - old) / seconds, digits) if new != old else 0.0)
     return tuple(found)
 
 
@@ -273,6 +236,7 @@ def _reading(link: Link, counters: Counters, rate: tuple[float | None, ...], *, 
         operstate=link.facts.operstate,
         carrier=link.facts.carrier,
         speed_bytes_per_second=link.facts.speed,
+        signal_dbm=link.facts.signal,
         uplink=uplink,
         rx_bytes=counters.rx_bytes,
         tx_bytes=counters.tx_bytes,

@@ -29,7 +29,7 @@ _IOS = "every task that had work waited for I/O"
 _IRQ = "interrupts held up every task that had work"
 
 
-@family("pressure")
+@family("pressure", source="/proc/pressure")
 class Pressure(Reading):
     """How long tasks are held up for want of CPU, memory or I/O, from `/proc/pressure` (kernel: accounting/psi).
 
@@ -66,7 +66,7 @@ _FIELDS = [metric.name for metric in Pressure.metrics]
 _OFF = (errno.ENOENT, errno.EOPNOTSUPP)
 _REMEDY = (
     "add psi=1 to the kernel command line (on a Raspberry Pi in /boot/firmware/cmdline.txt, "
-    "elsewhere in the boot loader's configuration) and reboot"
+    "elsewhere in the boot loader's configuration; for a container, on its host) and reboot"
 )
 # The line break shows that the total is whole.
 _LINE = rb"^%s avg10=(\d{1,3}\.\d\d) avg60=(\d{1,3}\.\d\d) avg300=(\d{1,3}\.\d\d) total=(\d{1,20})\n"

@@ -1,137 +1,109 @@
-"""The `sensor` family: temperatures that the kernel's hwmon drivers report."""
+"""The `sensor` family: what the machine's sensors measure."""
 
-import errno
-import functools
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
+from typing import Any
 
 from healthd import protocol
 from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.model import Reading, Unit, family, gauge, state
-from healthd.observe._files import File, Roots, Tree
+from healthd.observe import _hwmon, _iio, _onewire, _thermal
+from healthd.observe._channels import GONE, Channel, valueless
+from healthd.observe._files import Roots
+from healthd.observe._roles import CPU, processors
 
 _RESCAN = 60.0
-_INPUT = re.compile(r"(temp\d+)_input")
-
-# What a chip says that is absent, or of which only ones or zeros arrive; °C, and these two are no temperatures.
-_LOWEST, _HIGHEST = -128.0, 255.0
+_SOURCES = "/sys/class/hwmon, /sys/class/thermal, /sys/bus/iio/devices, /sys/bus/w1/devices"
 
 
-@family("sensor", event="system.temperature.updated", instances="sensor", every=5.0)
+@family("sensor", event="system.temperature.updated", instances="sensor", every=5.0, source=_SOURCES)
 class Sensor(Reading):
-    """Temperatures of the machine's parts (`/sys/class/hwmon`; kernel: hwmon/sysfs-interface).
+    """What sensors measure (hwmon; thermal zones that hwmon has not; IIO; 1-Wire).
 
-    An instance is named after driver, place on the bus and label, which stay when hwmon devices are renumbered.
+    An instance is named after driver, place on the bus and label, which stay when devices are renumbered. Each measures
+    one thing: the other fields are unknown. What sleeps is not woken, and what falls asleep by itself (a second
+    graphics chip) is asked once a minute. The temperature of the processor is that of the role `cpu`, the highest
+    where there are several packages. Of `role` the first that there is of: coretemp's packages; k10temp's or zenpower's
+    Tdie, Tctl; x86_pkg_temp; coretemp's cores; via_cputemp; the thermal zones of cpu, soc, package, imx, big cores,
+    single CPUs; what the board calls CPU, CPU Temperature, PECI Agent 0, CPUTIN.
     """
 
     label: str | None = state("What the driver calls it.")
     driver: str | None = state("Driver, or kind of chip.")
+    role: str | None = state("Of what it is the temperature, where that is known: `cpu` for that of the processor.")
     celsius: float | None = gauge(Unit.CELSIUS, "Temperature.")
     high_celsius: float | None = state("Temperature from which on it counts as high.", Unit.CELSIUS)
     critical_celsius: float | None = state("Temperature from which on it counts as critical.", Unit.CELSIUS)
+    rpm: float | None = gauge(Unit.RPM, "Turns of a fan per minute.")
+    low_rpm: float | None = state("Turns below which they count as too few.", Unit.RPM)
+    volts: float | None = gauge(Unit.VOLTS, "Voltage.")
+    low_volts: float | None = state("Voltage below which it counts as low.", Unit.VOLTS)
+    high_volts: float | None = state("Voltage above which it counts as high.", Unit.VOLTS)
+    amperes: float | None = gauge(Unit.AMPERES, "Current.")
+    high_amperes: float | None = state("Current above which it counts as high.", Unit.AMPERES)
+    watts: float | None = gauge(Unit.WATTS, "Power.")
+    high_watts: float | None = state("Power above which it counts as high.", Unit.WATTS)
+    humidity: float | None = gauge(Unit.PERCENT, "Relative humidity.")
+    pascals: float | None = gauge(Unit.PASCALS, "Pressure of air, or of what else it is in.")
 
 
-def parse(millidegrees: bytes) -> float:
-    """Return what a `temp*` file holds in °C with one decimal.
+class Instrument:
+    """One sensor, and what it showed last."""
 
-    Raises Unobserved where that is no number, or no temperature that can be true.
-    """
-    digits = millidegrees.strip()
-    if not (digits.removeprefix(b"-").isdigit() and len(digits) <= 16):
-        raise Unobserved(protocol.MALFORMED, "reads no number")
-    celsius = round(int(digits) / 1000, 1)
-    if not _LOWEST < celsius < _HIGHEST:
-        raise Unobserved(protocol.MALFORMED, f"reads {celsius:g} °C, which can't be true")
-    return celsius
+    def __init__(self, channel: Channel, role: str | None) -> None:
+        self.channel = channel
+        self.role = role
+        self._shown: float | None = None
+        self._reading: Sensor | None = None
 
+    def is_like(self, other: "Instrument") -> bool:
+        """Tell whether another one is the same sensor."""
+        mine, others = self.channel, other.channel
+        return (mine.path, mine.id, self.role) == (others.path, others.id, other.role)
 
-class Thermometer:
-    """One `temp*` of one hwmon device; `power` tells whether the device sleeps, where it can."""
+    def renew(self) -> None:
+        """Have limits that could not be read looked for again."""
+        if self._reading and None in self._limits.values():
+            del self._limits
+            self._reading = None
 
-    def __init__(self, path: str, driver: str, device: str, power: File | None) -> None:
-        fault = f"{path}_fault"
-        self.path = f"{path}_input"
-        self.temp = os.path.basename(path)
-        self.driver = driver
-        self.label = _text(f"{path}_label") or self.temp
-        self.id = f"{driver}/{os.path.basename(device)}/{self.label}"
-        self._input = File(self.path)
-        self._fault = File(fault) if os.path.exists(fault) else None
-        self._power = power
-        # To read a limit can take a transfer on a bus, as to read the temperature does: not before the first read.
-        self._limits = functools.cache(lambda: (_limit(f"{path}_max"), _limit(f"{path}_crit")))
+    def read(self) -> Sensor | None:
+        """Return what it shows now; `None` where it has not measured yet.
 
-    def read(self) -> Sensor:
-        """Return what it shows now.
-
-        Raises OSError where the driver gives nothing, and Unobserved where that is no temperature, or not wanted.
+        Raises OSError where the driver gives nothing, and Unobserved where that can't be true, or is not wanted.
         """
-        if self._power and self._power.read().strip() == b"suspended":
-            raise Unobserved(protocol.UNSUPPORTED, "the device sleeps and is not woken for this")
-        if self._fault and self._fault.read().strip() == b"1":
-            raise Unobserved(protocol.FAILED, "the chip reports that the sensor is faulty", "Check its wiring.")
-        celsius = parse(self._input.read())
-        high, critical = self._limits()
-        return Sensor(
-            label=self.label, driver=self.driver, celsius=celsius, high_celsius=high, critical_celsius=critical
+        shown = self.channel.read()
+        if shown is None:
+            return None
+        # Most of a board's voltages, and all fans that stand, are as they were.
+        if self._reading is None or shown != self._shown:
+            self._reading = Sensor(**{**self._facts, **self._limits, self.channel.measure.field: shown})
+            self._shown = shown
+        return self._reading
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Any]:
+        of = {"label": self.channel.label, "driver": self.channel.driver, "role": self.role}
+        return {**dict.fromkeys(Sensor.family.by_name), **of}
+
+    @cached_property
+    def _limits(self) -> Mapping[str, float | None]:
+        return self.channel.limits()
+
+
+def instruments(channels: Iterable[Channel]) -> dict[str, Instrument]:
+    """Return all sensors by instance id."""
+    found = list(channels)
+    ids, of_cpu = Counter(channel.id for channel in found), processors(found)
+    return {
+        channel.id if ids[channel.id] == 1 else f"{channel.id}/{channel.name}": Instrument(
+            channel, CPU if channel in of_cpu else None
         )
-
-
-def _limit(path: str) -> float | None:
-    try:
-        # Firmware that sets no limit leaves 0.
-        return parse(File(path).read()) or None
-    except (OSError, Unobserved):
-        return None
-
-
-def _text(path: str) -> str:
-    try:
-        return "".join(filter(str.isprintable, File(path).text()))
-    except OSError:
-        return ""
-
-
-def _device(directory: str) -> str:
-    """Return the directory of what a hwmon device sits on: the end of its `device` links, each to an ancestor.
-
-    nvme's hwmon links to `nvme0`, which is a mere number, and that to the PCI device, which is a place. Where there is
-    no link, it is the parent of the hwmon device itself.
-    """
-    device = directory
-    while device.startswith(ancestor := os.path.realpath(f"{device}/device") + "/"):
-        device = ancestor.rstrip("/")
-    if device != directory:
-        return device
-    parent = os.path.dirname(directory)
-    return os.path.dirname(parent) if os.path.basename(parent) == "hwmon" else parent
-
-
-def _power(device: str) -> File | None:
-    path = f"{device}/power/runtime_status"
-    return File(path) if _text(path) not in ("", "unsupported") else None
-
-
-def scan(sys: Tree) -> dict[str, Thermometer]:
-    """Find all temperatures by instance id. Opens only names and labels, which cost no transfer on a bus."""
-    found = list(_thermometers(sys))
-    ids = Counter(one.id for one in found)
-    return {one.id if ids[one.id] == 1 else f"{one.id}/{one.temp}": one for one in found}
-
-
-def _thermometers(sys: Tree) -> Iterator[Thermometer]:
-    for hwmon in sys.names("class/hwmon"):
-        directory = os.path.realpath(sys.path(f"class/hwmon/{hwmon}"))
-        temps = [match[1] for match in map(_INPUT.fullmatch, sys.names(f"class/hwmon/{hwmon}")) if match]
-        temps.sort(key=len)  # temp2 before temp10
-        if temps:
-            driver, device = _text(f"{directory}/name") or "hwmon", _device(directory)
-            power = _power(device)
-            yield from (Thermometer(f"{directory}/{temp}", driver, device, power) for temp in temps)
+        for channel in found
+    }
 
 
 class SensorCollector:
@@ -141,28 +113,57 @@ class SensorCollector:
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
-        self._probes: dict[str, Callable[[], Sensor | None]] = {}
-        self._rescan_at = 0.0
+        self._hwmon = _hwmon.Devices(roots.sys, lambda: self._now)
+        self._found: list[tuple[Any, ...]] = []
+        """What describes the channels that there are."""
+        self._instruments: Mapping[str, Instrument] = {}
+        self._probes: Mapping[str, Callable[[], Sensor | None]] = {}
+        self._slow: list[str] = []
+        self._turns = _onewire.Turns()
+        self._now = self._rescan_at = 0.0
 
     def probes(self, now: Instant) -> Mapping[str, Callable[[], Sensor | None]]:
         """Return what reads each sensor.
 
         Raises Unobserved where the machine has none.
         """
+        self._now = now.since_boot
         if now.since_boot >= self._rescan_at or not self._probes:
             self._rescan_at = now.since_boot + _RESCAN
-            self._probes = {name: partial(self._read, sensor) for name, sensor in scan(self._roots.sys).items()}
+            self._scan()
         if not self._probes:
-            raise Unobserved(protocol.UNSUPPORTED, "no temperature sensor", self._remedy)
+            raise Unobserved(protocol.UNSUPPORTED, "no sensor", self._remedy)
+        self._turns.pass_on(self._slow)
         return self._probes
 
-    def _read(self, sensor: Thermometer) -> Sensor | None:
+    def _scan(self) -> None:
+        """Look what there is. Opens only names and labels, which cost no transfer on a bus."""
+        known = self._instruments
+        for instrument in known.values():
+            instrument.renew()
+        sys, channels = self._roots.sys, self._hwmon.channels()
+        channels += _thermal.channels(sys, {channel.driver for channel in channels})
+        channels += [*_iio.channels(sys), *_onewire.channels(sys, self._turns)]
+        # What reads them is made anew for each.
+        found = [channel[:-2] for channel in channels]
+        if found == self._found:
+            return
+        self._found = found
+        # What was there before goes on: its files are open, and its limits known.
+        self._instruments = {
+            name: known[name] if name in known and known[name].is_like(one) else one
+            for name, one in instruments(channels).items()
+        }
+        self._probes = {name: partial(self._read, one) for name, one in self._instruments.items()}
+        self._slow = [one.channel.path for one in self._instruments.values() if one.channel.place == _onewire.PLACE]
+
+    def _read(self, sensor: Instrument) -> Sensor | None:
         try:
             return sensor.read()
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENODEV):
-                raise
-        if os.path.exists(sensor.path):
+            if error.errno not in GONE:
+                raise valueless(error) from error
+        if os.path.exists(sensor.channel.path):
             # The driver was loaded anew and got the same number: the files are opened anew.
             return sensor.read()
         self._rescan_at = 0.0

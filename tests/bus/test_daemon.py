@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -86,7 +87,7 @@ def test_a_bus_that_does_not_let_it_own_the_name_is_said(bus):
     # As another user: the interpreter and the code are loaded before the change of user.
     script = (
         "import os, shutil, sys; from healthd import cli, daemon, options, settings; loaded = settings.load(None); "
-        f"settings.load = lambda _: loaded; os.setuid(65534); sys.exit(cli.main(['--bus', {bus.address!r}]))"
+        f"settings.load = lambda _, **__: loaded; os.setuid(65534); sys.exit(cli.main(['--bus', {bus.address!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == protocol.EXIT_NOT_ALLOWED, ended.stderr
@@ -112,7 +113,9 @@ def test_a_closed_standard_output_is_no_other_descriptor(bus):
 
 
 def test_help_and_version_need_no_bus():
-    assert run("--version").stdout == f"healthd {protocol.VERSION}\n"
+    version, library = run("--version").stdout.splitlines()
+    assert version == f"healthd {protocol.VERSION}"
+    assert re.fullmatch(r"D-Bus library: dbus_(next|fast) [\d.]+", library)
     helped = run("--help")
     assert helped.returncode == 0
     for option in ("--bus", "--interval", "--console"):

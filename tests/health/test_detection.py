@@ -28,7 +28,7 @@ def well():
     for mount, free in (("/", 60), ("/home", 200), ("/mnt/backup", 900)):
         made.set(Filesystem, mount, read_only=False, percent=60.0, available_bytes=free * GIB, inodes_percent=9.0)
     made.set(Disk, "sda", read_bytes_per_second=0.0, write_bytes_per_second=9000.0)
-    made.set(Sensor, "coretemp/Package", driver="coretemp", celsius=45.0, critical_celsius=100.0)
+    made.set(Sensor, "coretemp/Package", driver="coretemp", role="cpu", celsius=45.0, critical_celsius=100.0)
     packets = {"rx_packets_per_second": 9.0, "tx_packets_per_second": 9.0}
     faults = {"rx_errors_per_second": 0.0, "tx_errors_per_second": 0.0}
     made.set(Network, "eth0", kind="physical", carrier=True, uplink=True, **packets, **faults)

@@ -106,6 +106,13 @@ def test_a_threshold_has_the_unit_of_what_it_is_compared_with(metric, text, valu
     [
         ("sensor.celsius", "> 75°C", 75.0),
         ("sensor.celsius", "> -5C", -5.0),
+        ("sensor.rpm", "< 300rpm", 300.0),
+        ("sensor.volts", "< 11.4V", 11.4),
+        ("sensor.watts", "> 65W", 65.0),
+        ("sensor.amperes", "> 3A", 3.0),
+        ("sensor.pascals", "< 98000Pa", 98000.0),
+        ("network.signal_dbm", "< -75dBm", -75.0),
+        ("battery.energy_watt_hours", "< 5Wh", 5.0),
         ("disk.read_bytes_per_second", "> 100MB/s", 1e8),
         ("disk.read_bytes_per_second", "> 1MiB", 2.0**20),
         ("disk.reads_per_second", "> 50/s", 50.0),

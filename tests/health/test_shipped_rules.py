@@ -7,14 +7,20 @@ from scripted import Machine
 from shipped import GIB, MIB, RULES, TABLES, machine
 
 from healthd.model import SINGLE, Reading
+from healthd.observe.battery import Battery
+from healthd.observe.clock import Clock
 from healthd.observe.cpu import Cpu
+from healthd.observe.disk import Disk
 from healthd.observe.filesystem import Filesystem
 from healthd.observe.host import Host
 from healthd.observe.load import Load
 from healthd.observe.memory import Memory
 from healthd.observe.network import Network
 from healthd.observe.pressure import Pressure
+from healthd.observe.self import Self
 from healthd.observe.sensor import Sensor
+from healthd.observe.services import Services
+from healthd.observe.throttling import Throttling
 
 BY_NAME = {rule.name: rule for rule in RULES}
 Fields = dict[str, Any]
@@ -49,15 +55,30 @@ def space(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
     return Case(rule, severity, Filesystem, beyond, list(below), calm, "/srv")
 
 
-def sensor(severity: str, celsius: float, critical: float | None, driver: str = "coretemp", model: str = "PC") -> Case:
+def sensor(severity: str, celsius: float, critical: float | None, model: str = "PC") -> Case:
     rule = "pi_temperature" if model.startswith("Rasp") else "cpu_temperature"
-    always = {"driver": driver, "critical_celsius": critical}
+    always = {"role": "cpu", "critical_celsius": critical}
     return Case(rule, severity, Sensor, {"celsius": celsius}, [{"celsius": celsius - 0.1}], always, "chip", model)
+
+
+def battery(severity: str, percent: float) -> Case:
+    low = {"percent": 5.0, "together_percent": 5.0}
+    below = [{"percent": 5.0, "together_percent": percent + 0.1}, {**low, "status": "charging"}]
+    below.append({**low, "kind": "device"})
+    always = {"kind": "battery", "status": "discharging"}
+    return Case("battery_low", severity, Battery, {"together_percent": percent}, below, always, "BAT0")
 
 
 def network(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
     calm = {"kind": "physical", "carrier": True, "uplink": True}
     return Case(rule, severity, Network, beyond, list(below), calm, "eth0")
+
+
+def throttling(rule: str, severity: str, beyond: Fields, *below: Fields) -> Case:
+    calm = {"under_voltage": False, "under_voltage_episodes": 0, "under_voltage_seconds": 0.0, "throttled": False}
+    calm |= {"under_voltage_since_boot": False, "throttled_since_boot": False}
+    calm |= {"frequency_capped": False, "soft_temperature_limit": False}
+    return Case(rule, severity, Throttling, beyond, list(below), calm)
 
 
 PAGING = {"swap_out_bytes_per_second": 1.0}
@@ -80,11 +101,27 @@ CASES = [
     memory("swap", "critical", {"swap_percent": 95.1, **PAGING}, {"swap_percent": 95.0, **PAGING}),
     sensor("warning", 85.0, 100.0),
     sensor("critical", 95.0, 100.0),
-    sensor("warning", 65.0, 80.0, "k10temp"),
+    sensor("warning", 65.0, 80.0),
     sensor("warning", 85.0, None),
     sensor("critical", 95.0, 120.0),
-    sensor("warning", 75.0, 110.0, "cpu_thermal", "Raspberry Pi 4 Model B"),
-    sensor("critical", 82.0, 110.0, "cpu_thermal", "Raspberry Pi 4 Model B"),
+    sensor("warning", 75.0, 110.0, "Raspberry Pi 4 Model B"),
+    sensor("critical", 82.0, 110.0, "Raspberry Pi 4 Model B"),
+    battery("warning", 20.0),
+    battery("critical", 10.0),
+    Case("emmc_life", "notice", Disk, {"life_used": 80.0}, [{"life_used": 70.0}], {}, "mmcblk0"),
+    Case("emmc_life", "warning", Disk, {"life_used": 90.0}, [{"life_used": 80.0}], {}, "mmcblk0"),
+    Case("emmc_spare", "notice", Disk, {"pre_eol": "warning"}, [{"pre_eol": "normal"}], {}, "mmcblk0"),
+    Case("emmc_spare", "warning", Disk, {"pre_eol": "urgent"}, [{"pre_eol": "warning"}], {}, "mmcblk0"),
+    throttling("under_voltage", "warning", {"under_voltage": True}, {"under_voltage_episodes": 2}),
+    throttling("under_voltage", "critical", {"under_voltage_episodes": 3}, {"under_voltage_episodes": 2}),
+    throttling("under_voltage_long", "critical", {"under_voltage_seconds": 30.0}, {"under_voltage_seconds": 29.9}),
+    throttling("under_voltage_since_boot", "notice", {"under_voltage_since_boot": True}, {"under_voltage": True}),
+    throttling("throttled_since_boot", "notice", {"throttled_since_boot": True}, {"under_voltage_since_boot": True}),
+    throttling("throttled", "warning", {"throttled": True}, {"throttled_since_boot": True}),
+    throttling("throttled", "critical", {"throttled": True}, {"frequency_capped": True}),
+    throttling("frequency_capped", "warning", {"frequency_capped": True}, {"throttled": True}),
+    throttling("soft_temperature_limit", "notice", {"soft_temperature_limit": True}, {"throttled": True}),
+    throttling("soft_temperature_limit", "warning", {"soft_temperature_limit": True}, {"throttled": True}),
     space(
         "filesystem_space", "warning", {"percent": 90.0, "available_bytes": 20 * GIB - 1},
         {"percent": 89.9, "available_bytes": GIB}, {"percent": 95.0, "available_bytes": 20 * GIB},
@@ -96,6 +133,10 @@ CASES = [
     space("filesystem_inodes", "warning", {"inodes_percent": 90.0}, {"inodes_percent": 89.9}),
     space("filesystem_inodes", "critical", {"inodes_percent": 97.0}, {"inodes_percent": 96.9}),
     space("filesystem_read_only", "critical", {"read_only": True}, {"read_only": False}),
+    Case("clock_unsynchronised", "warning", Clock, {"synchronised": False}, [{"synchronised": True}], {}),
+    Case("failed_units", "warning", Services, {"failed_units": 1}, [{"failed_units": 0}], {"failed_units": 0}),
+    Case("samples_late", "warning", Self, {"late_samples": 3}, [{"late_samples": 2}], {"late_samples": 0}),
+    Case("family_failing", "warning", Self, {"failing_families": 1}, [], {"failing_families": 0}),
     network("link_lost", "warning", {"carrier": False}, {"carrier": None}, {"carrier": False, "uplink": False}),
 ]  # fmt: skip
 
@@ -309,6 +350,135 @@ def test_a_link_that_was_lost_before_a_restart_is_known_from_the_record_once_it_
     assert [told[1:] for told in made.pass_(600)] == [("link_lost@eth0", "warning", "ok")]
 
 
+def powered(*episodes: tuple[float, float]) -> Machine:
+    """Return a machine that had under-voltage from and to these times, and the firmware's flags with it."""
+    made = machine(interval=5.0).set(Throttling, under_voltage=False, under_voltage_episodes=0, throttled=False)
+    made.set(Throttling, under_voltage_seconds=0.0, under_voltage_since_boot=False, throttled_since_boot=False).look()
+    for look in range(1, 600):
+        low = [begin for begin, end in episodes if begin <= look * 5.0 < end]
+        begun = sum(begin <= look * 5.0 for begin, _ in episodes)
+        seconds = sum(max(0.0, min(look * 5.0, end) - begin) for begin, end in episodes)
+        made.set(Throttling, under_voltage=bool(low), throttled=bool(low), under_voltage_episodes=begun)
+        made.set(Throttling, under_voltage_since_boot=begun > 0, throttled_since_boot=begun > 0)
+        made.set(Throttling, under_voltage_seconds=seconds).pass_(5)
+    return made
+
+
+def test_an_episode_of_under_voltage_is_told_of_at_once_and_over_after_five_quiet_minutes():
+    told = powered((100.0, 110.0)).told
+    assert told == [
+        (100.0, "under_voltage", "ok", "warning"),
+        (100.0, "under_voltage_since_boot", "ok", "notice"),
+        (100.0, "throttled_since_boot", "ok", "notice"),
+        (410.0, "under_voltage", "warning", "ok"),
+    ]
+
+
+def test_three_episodes_within_ten_minutes_are_critical_and_two_are_not():
+    made = powered((100.0, 105.0), (300.0, 305.0), (695.0, 700.0))
+    assert (695.0, "under_voltage", "ok", "critical") in made.told
+    assert not [told for told in powered((100.0, 105.0), (300.0, 305.0), (705.0, 710.0)).told if told[3] == "critical"]
+
+
+def test_half_a_minute_of_under_voltage_within_ten_is_critical_and_silences_the_rest():
+    made = powered((100.0, 115.0), (300.0, 315.0))
+    assert (315.0, "under_voltage_long", "ok", "critical") in made.told
+    assert not [told for told in made.told if told[1] in ("throttled", "frequency_capped")]
+    assert not [told for told in powered((100.0, 115.0), (300.0, 310.0)).told if told[3] == "critical"]
+
+
+def test_under_voltage_since_boot_is_a_notice_that_makes_nothing_worse():
+    made = powered((100.0, 110.0))
+    assert made.severity("under_voltage_since_boot") == made.severity("throttled_since_boot") == "notice"
+    assert made.health.severity == "ok"
+
+
+NOW = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
+SINCE = tuple(f"{flag}_since_boot" for flag in NOW)
+COUNTED = ("under_voltage_episodes", "under_voltage_seconds")
+CALM: Fields = {**dict.fromkeys(NOW + SINCE, False), "under_voltage_episodes": 0, "under_voltage_seconds": 0.0}
+BAD: Fields = {**dict.fromkeys(NOW + SINCE, True), "under_voltage_episodes": 3, "under_voltage_seconds": 60.0}
+
+
+@pytest.mark.parametrize("lost", [NOW + SINCE + COUNTED, NOW[1:] + SINCE, SINCE, NOW + COUNTED])
+@pytest.mark.parametrize("again", [Machine.restart, Machine.reboot])
+def test_what_a_raspberry_pi_can_not_tell_after_a_restart_or_a_boot_leaves_nothing_unknown(lost, again):
+    made = machine().set(Throttling, **CALM)
+    made.look()
+    made.set(Throttling, **BAD).pass_(600)
+    assert made.health.severity == "critical"
+    again(made)
+    made.set(Throttling, **{**CALM, **dict.fromkeys(lost)}).pass_(1800)
+    assert made.health.severity == "ok"
+    assert not [told for told in made.told if told[3] == "unknown"]
+
+
+def test_one_blink_is_no_matter_any_more_when_nobody_can_tell_of_it_after_a_restart():
+    # As by hwmon alone, which tells of what is so since boot only that it was so.
+    made = machine().set(Throttling, under_voltage=False, under_voltage_episodes=0, under_voltage_seconds=0.0)
+    made.look()
+    made.set(Throttling, under_voltage=True, under_voltage_episodes=1, under_voltage_since_boot=True).pass_(5)
+    made.set(Throttling, under_voltage=False).pass_(600)
+    assert made.severity("under_voltage_since_boot") == "notice"
+    made.restart()
+    made.set(Throttling, under_voltage_episodes=0, under_voltage_since_boot=None).pass_(600)
+    assert (made.health.severity, made.severity("under_voltage_since_boot")) == ("ok", None)
+
+
+def test_a_board_without_a_sensor_for_its_voltage_is_told_that_it_was_slowed_down():
+    made = machine().set(Throttling, throttled=False, throttled_since_boot=True, frequency_capped=False).look()
+    assert [told[1:] for told in made] == [("throttled_since_boot", "ok", "notice")]
+
+
+def test_where_only_under_voltage_is_known_nothing_else_is_judged():
+    made = machine().set(Throttling, under_voltage=False, under_voltage_episodes=0, under_voltage_seconds=0.0)
+    made.look()
+    made.pass_(600)
+    assert made.told == []
+    assert made.severity("under_voltage") == "ok"
+    assert [made.severity(rule) for rule in ("throttled", "frequency_capped", "throttled_since_boot")] == [None] * 3
+
+
+def test_a_clock_that_nobody_keeps_yet_is_no_matter_until_seventeen_minutes_after_boot():
+    made = machine(interval=60.0, since_boot=0.0).set(Clock, synchronised=False)
+    made.look()
+    made.pass_(3600)
+    assert [told[1:] for told in made.told] == [("clock_unsynchronised", "ok", "warning")]
+    assert 1020.0 + 300.0 <= made.told[0][0] <= 1020.0 + 300.0 + 60.0
+    made = machine(interval=60.0, since_boot=0.0).set(Clock, synchronised=False)
+    made.look()
+    made.pass_(1260)
+    made.set(Clock, synchronised=True).pass_(3600)
+    assert made.told == []
+
+
+def test_where_the_kernel_may_not_be_asked_about_its_clock_nothing_is_said_of_it():
+    made = machine().fail(Clock, SINGLE, problem="permission")
+    made.look()
+    made.pass_(3600)
+    assert made.told == []
+    assert made.severity("clock_unsynchronised") is None
+
+
+def test_a_unit_that_is_started_anew_within_a_minute_did_not_fail_and_one_that_is_later_did():
+    made = machine(interval=30.0).set(Services, failed_units=0)
+    made.look()
+    made.set(Services, failed_units=2).pass_(60)
+    made.set(Services, failed_units=0).pass_(300)
+    assert made.told == []
+    made.set(Services, failed_units=1).pass_(120)
+    made.set(Services, failed_units=0).pass_(30)
+    assert [told[1:] for told in made.told] == [("failed_units", "ok", "warning"), ("failed_units", "warning", "ok")]
+
+
+def test_a_collector_that_fails_for_some_minutes_and_works_again_is_no_matter():
+    made = machine().set(Self, failing_families=0)
+    made.look()
+    made.set(Self, failing_families=2).pass_(295)
+    made.set(Self, failing_families=0).pass_(600)
+    assert made.told == []
+
+
 def mount(problem: str, seconds: float) -> Machine:
     """Return a machine of which a mount had a problem for so long."""
     made = machine(interval=5.0).set(Filesystem, "/mnt", read_only=False, percent=5.0, available_bytes=GIB)
@@ -339,7 +509,7 @@ def test_load_is_judged_only_where_there_is_no_pressure():
 
 
 def test_a_raspberry_pi_has_its_own_thresholds_alone_and_others_not_those():
-    made = machine().set(Host, model="Raspberry Pi 5").set(Sensor, "chip", driver="cpu_thermal", celsius=78.0)
+    made = machine().set(Host, model="Raspberry Pi 5").set(Sensor, "chip", role="cpu", celsius=78.0)
     made.look()
     made.pass_(600)
     assert made.health.reasons == ("pi_temperature@chip",)
@@ -350,6 +520,27 @@ def test_a_raspberry_pi_has_its_own_thresholds_alone_and_others_not_those():
 def test_a_disk_that_is_hot_is_no_hot_processor():
     made = machine().set(Host, model="PC").set(Sensor, "disk", driver="drivetemp", celsius=99.0)
     made.look()
+    made.pass_(600)
+    assert made.told == []
+
+
+def test_a_battery_is_low_until_it_is_charged_or_stands_on_mains_again():
+    made = machine().set(Battery, "BAT0", kind="battery", status="discharging", together_percent=20.0)
+    made.look()
+    assert made.health.reasons == ("battery_low@BAT0",)
+    made.set(Battery, "BAT0", together_percent=24.0).pass_(600)
+    assert made.health.reasons == ("battery_low@BAT0",)
+    made.set(Battery, "BAT0", status="charging").pass_(5)
+    assert made.health.reasons == ()
+    made.set(Battery, "BAT0", status="discharging", together_percent=9.0).pass_(5)
+    assert made.severity("battery_low", "BAT0") == "critical"
+    made.set(Battery, "BAT0", together_percent=15.0).pass_(5)
+    assert made.severity("battery_low", "BAT0") == "warning"
+
+
+def test_a_battery_that_is_emptied_before_a_full_one_is_not_low():
+    made = machine().set(Battery, "BAT0", kind="battery", status="not charging", percent=98.0, together_percent=67.0)
+    made.set(Battery, "BAT1", kind="battery", status="discharging", percent=8.0, together_percent=67.0).look()
     made.pass_(600)
     assert made.told == []
 

@@ -26,6 +26,13 @@ UNITS = [
     "per_second",
     "seconds",
     "tasks",
+    "rpm",
+    "volts",
+    "amperes",
+    "watts",
+    "watt_hours",
+    "pascals",
+    "dbm",
     "count",
     "",
     "new",
@@ -238,7 +245,8 @@ def test_times_are_local_and_stay_round_when_summer_time_ends(monkeypatch):
     ]  # fmt: skip
 
 
-@given(st.floats(0, 4e9), st.floats(0.001, 4e9), st.integers(1, 300))
+# Before 2038: a 32-bit machine may know no later time.
+@given(st.floats(0, 1e9), st.floats(0.001, 1e9), st.integers(1, 300))
 def test_any_time_has_few_marks_in_their_order(since, seconds, columns):
     found = axis.ticks(Window(since, since + seconds, since), columns)
     assert all(0 <= column < columns for column, _ in found)

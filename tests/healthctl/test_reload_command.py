@@ -109,7 +109,7 @@ def test_a_family_is_switched_off_and_on_until_the_next_reload(configured, healt
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--disable", "disc"], "there is no collector 'disc'; those that are: cpu, "),
+    [(["--disable", "disc"], "there is no collector 'disc'; those that are: battery, "),
      (["--disable", "disk", "--enable", "disk"], "can't be enabled and disabled at once"),
      (["--disable"], "requires an argument")],
 )  # fmt: skip

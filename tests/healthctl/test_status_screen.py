@@ -141,7 +141,7 @@ def test_a_filesystem_says_that_it_is_read_only_or_stale(described):
 def test_idle_and_virtual_interfaces_are_counted_and_loopback_is_no_row(described):
     machine = described("server-64")
     lines = status(machine, 120, PLAIN)
-    rows = [line[13:].split()[0] for line in lines if "↓" in line]
+    rows = [line[13:].split()[0] for line in lines if "↓" in line and "total" not in line]
     kinds = machine["readings"]["network"]
     assert rows
     assert not [name for name in rows if name == "lo" or name.startswith("veth")]
@@ -149,17 +149,53 @@ def test_idle_and_virtual_interfaces_are_counted_and_loopback_is_no_row(describe
     assert any(line.strip() == f"+{len(kinds) - len(rows)} idle/virtual" for line in lines)
 
 
+def network_rows(machine):
+    lines = status(machine, 120, PLAIN)
+    start = next(number for number, line in enumerate(lines) if line.startswith("Network"))
+    return [line[13:] for line in lines[start : lines.index("", start)]]
+
+
+def test_what_passes_the_physical_interfaces_is_added_up_and_what_passes_others_is_not(described):
+    machine = described("server-64")
+    rows = machine["readings"]["network"]
+    for row in rows.values():
+        row.update(rx_bytes_per_second=5e6, tx_bytes_per_second=5e6)
+    for name, rate in (("eno1np0", 1024.0), ("eno2np1", 2048.0), ("eno8303", 0.0)):
+        rows[name].update(rx_bytes_per_second=rate, tx_bytes_per_second=None)
+    (total,) = [row for row in network_rows(machine) if row.startswith("total")]
+    assert total.split() == ["total", "↓", "3.00", "KiB/s", "↑", "?", "physical"]
+    rows["eno1np0"]["tx_bytes_per_second"] = 10.0
+    assert "↑     10 B/s" in next(row for row in network_rows(machine) if row.startswith("total"))
+
+
+@pytest.mark.parametrize("missing", [{"carrier": False}, {"carrier": None}, {"kind": "virtual"}])
+def test_where_one_physical_interface_has_a_link_it_is_the_total(described, missing):
+    machine = described("server-64")
+    machine["readings"]["network"]["eno1np0"].update(missing)
+    assert not [row for row in network_rows(machine) if row.startswith("total")]
+
+
+def test_a_wireless_interface_says_how_strong_its_signal_is(described):
+    machine = described("desktop")
+    row = machine["readings"]["network"]["wlp0s20f3"]
+    assert next(line for line in network_rows(machine) if line.startswith("wlp0s20f3")).endswith("KiB/s  -52 dBm")
+    row["speed_bytes_per_second"] = 6_750_000
+    assert next(line for line in network_rows(machine) if line.startswith("wlp0s20f3")).endswith("54 Mbit/s  -52 dBm")
+    row["carrier"] = False
+    assert next(line for line in network_rows(machine) if line.startswith("wlp0s20f3")).endswith("no link")
+
+
 def test_a_family_that_is_not_known_here_gets_one_line(described):
     machine = described("desktop")
     machine["readings"]["soil"] = {"bed": {"moisture_percent": 41.0, "dry": False}, "pot": {"moisture_percent": None}}
     machine["readings"]["clock"] = {"synchronised": True, "offset_seconds": 3.0}
     machine["unavailable"]["services"] = {"problem": "failed", "reason": "no systemd", "remedy": "start it"}
-    machine["unavailable"]["fan"] = {"problem": "unsupported", "reason": "no fan", "remedy": ""}
+    machine["unavailable"]["pump"] = {"problem": "unsupported", "reason": "no pump", "remedy": ""}
     lines = status(machine, 120, PLAIN)
     assert "Soil         bed: moisture_percent 41.0 %, dry no  pot:" in lines
     assert "Clock        synchronised yes, offset_seconds 3 s" in lines
     assert "Services     unavailable: no systemd; start it" in lines
-    assert not [line for line in lines if line.startswith("Fan")]
+    assert not [line for line in lines if line.startswith("Pump")]
 
 
 def test_the_bar_of_the_cpu_is_as_long_as_its_shares(described):
@@ -176,6 +212,23 @@ def test_a_temperature_beyond_its_limit_is_coloured(described):
     sensor = next(iter(machine["readings"]["sensor"].values()))
     sensor.update(celsius=111.0, critical_celsius=110.0)
     assert any("\x1b[1;31m   111.0 °C\x1b[0m" in line for line in status(machine, 80, Style(colour=True)))
+
+
+def test_a_fan_that_turns_too_slowly_is_coloured(described):
+    machine = described("desktop")
+    machine["readings"]["sensor"]["dell_smm/dell_smm_hwmon/CPU Fan"] |= {"rpm": 400.0, "low_rpm": 600.0}
+    assert any("\x1b[33m400 rpm\x1b[0m" in line for line in status(machine, 80, Style(colour=True)))
+
+
+def test_a_battery_that_is_charged_says_from_where_and_until_when(described):
+    machine = described("desktop")
+    machine["readings"]["battery"]["AC"]["on_mains"] = True
+    machine["readings"]["battery"]["BAT0"] |= {"status": "charging", "empty_seconds": None, "full_seconds": 1800.0}
+    machine["unavailable"]["battery@BAT1"] = {"problem": "failed", "reason": "no answer", "remedy": ""}
+    lines = status(machine, 100, PLAIN)
+    start = next(number for number, line in enumerate(lines) if line.startswith("Battery"))
+    assert lines[start].endswith("  76.0 %  BAT0  charging  full in 30 min 0 s  8.8 W")
+    assert [line.strip() for line in lines[start + 1 : start + 3]] == ["on mains (AC)", "BAT1: no answer"]
 
 
 def test_the_verdict_says_for_how_long_and_each_reason_has_a_line(described):

@@ -7,6 +7,7 @@ import pytest
 
 from healthd import protocol
 from healthd.clock import Instant
+from healthd.errors import Unobserved
 from healthd.model import SINGLE, Reading, Unit, family, gauge, state
 from healthd.observe import Runner, roots
 from healthd.observe._checks import check
@@ -102,6 +103,14 @@ def test_what_is_right_passes_and_is_not_looked_at_twice():
     check(Odd.family, right)
     with pytest.raises(Exception, match="for count"):
         check(Odd.family, {SINGLE: odd(level=1, name="x", flag=True, count="3", cores=(1.0,))})
+
+
+def test_another_object_is_looked_at_whatever_its_instance_had_before():
+    right, wrong = Odds(level=1.0), Odds(level="high")
+    for _ in range(2):
+        check(Odds.family, {"a": right, "b": right})
+        with pytest.raises(Unobserved, match="for level"):
+            check(Odds.family, {"a": right, "b": wrong})
 
 
 def test_a_wrong_value_of_one_probe_is_that_instance_alone():

@@ -221,6 +221,36 @@ def test_frequencies_are_read_no_more_often_than_every_30_s(copy: Callable[[str]
     assert only(collector.collect(Instant(0.0, 130.0, 0.0))).frequency_hertz == 0.6e9
 
 
+def test_clocks_have_limits_the_widest_of_all_clusters(machine: Callable[[str], Roots]) -> None:
+    def limits(name: str) -> tuple[float | None, ...]:
+        reading = only(COLLECTOR(machine(name)).collect(FIRST))
+        return reading.frequency_min_hertz, reading.frequency_max_hertz, reading.frequency_limit_hertz
+
+    assert limits("raspberry-pi-4") == (0.6e9, 1.8e9, 1.8e9)
+    assert limits("laptop") == (0.4e9, 4.8e9, 4.8e9)
+    assert limits("rk3588") == (0.408e9, 2.256e9, 2.256e9)
+
+
+def test_a_limit_that_is_lowered_is_seen_within_half_a_minute(copy: Callable[[str], Roots]) -> None:
+    pi = copy("raspberry-pi-4")
+    collector = COLLECTOR(pi)
+    collector.collect(FIRST)
+    with open(pi.sys.path("devices/system/cpu/cpufreq/policy0/scaling_max_freq"), "w") as file:
+        file.write("1000000\n")
+    assert only(collector.collect(Instant(0.0, 129.9, 0.0))).frequency_limit_hertz == 1.8e9
+    reading = only(collector.collect(Instant(0.0, 130.0, 0.0)))
+    assert (reading.frequency_limit_hertz, reading.frequency_max_hertz) == (1e9, 1.8e9)
+
+
+def test_without_limits_they_are_unknown(copy: Callable[[str], Roots]) -> None:
+    pi = copy("raspberry-pi-4")
+    for name in ("cpuinfo_min_freq", "cpuinfo_max_freq", "scaling_max_freq"):
+        os.unlink(pi.sys.path(f"devices/system/cpu/cpufreq/policy0/{name}"))
+    reading = only(COLLECTOR(pi).collect(FIRST))
+    assert (reading.frequency_min_hertz, reading.frequency_max_hertz, reading.frequency_limit_hertz) == (None,) * 3
+    assert reading.frequency_hertz == 1.5e9
+
+
 def test_frequencies_that_come_late_are_found(copy: Callable[[str], Roots]) -> None:
     pi = copy("raspberry-pi-4")
     base = pi.sys.path("devices/system/cpu/cpufreq")

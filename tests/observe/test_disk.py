@@ -1,5 +1,8 @@
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -75,6 +78,8 @@ def test_a_server_has_its_whole_disks_raids_and_volumes(machine):
         model="SSDSC2KB480G8R",
         size_bytes=480103981056,  # 937703088 sectors
         rotational=False,
+        life_used=None,
+        pre_eol=None,
         read_bytes=20542914560,  # 40122880 sectors
         write_bytes=107746951168,  # 210443264 sectors
         reads=812033,
@@ -104,6 +109,32 @@ def test_rates_are_the_differences_over_boot_time(machine, tmp_path):
     found = server.collector.collect(T5)
     assert [getattr(found["sda"], rate) for rate in RATES] == [104858.0, 8294.0, 2.0, 1.4, 25.2]  # 104857.6, 8294.4
     assert tuple(getattr(found["sdb"], rate) for rate in RATES) == IDLE
+
+
+@pytest.mark.parametrize(
+    ("life_time", "used"),
+    [("0x01 0x01", 0.0), ("0x02 0x01", 10.0), ("0x01 0x0A", 90.0), ("0x0b 0x01", 100.0), ("0x00 0x03", 20.0),
+     ("0x00 0x00", None), ("0x0c", None), ("", None), ("3", None)],
+)  # fmt: skip
+def test_the_life_of_an_emmc_is_that_of_its_worse_part(life_time, used):
+    assert disk.life_used(life_time) == used
+
+
+def test_a_board_tells_how_far_its_emmc_is_used_up(machine):
+    board = DiskCollector(machine("rk3588")).collect(T0)
+    assert (board["mmcblk0"].model, board["mmcblk0"].life_used, board["mmcblk0"].pre_eol) == ("A3A564", 10.0, "normal")
+    server = DiskCollector(machine("server-64")).collect(T0)
+    assert {(one.life_used, one.pre_eol) for one in server.values()} == {(None, None)}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("0x00", None), ("0x01", "normal"), ("0x02", "warning"), ("0x03", "urgent"), ("2", None)]
+)
+def test_an_emmc_says_how_many_spare_blocks_are_left(small, content, said):
+    os.makedirs(small.path / "sys/block/mmcblk0/device")
+    (small.path / "sys/block/mmcblk0/device/pre_eol_info").write_text(f"{content}\n")
+    small.write(line("mmcblk0"))
+    assert small.collector.collect(T0)["mmcblk0"].pre_eol == said
 
 
 def test_a_container_without_disks_has_no_instances_and_no_problem(machine):
@@ -169,8 +200,9 @@ def test_busy_is_never_more_than_all_the_time(small):
 
 
 def test_partitions_and_what_is_no_disk_are_left_out_even_when_they_change(small):
-    small.has("loop0", "ram1", "zram0", "fd0", "sr0", "mmcblk0", "dm-0", "cciss!c0d0")
-    names = ["sda", "sda1", "loop0", "ram1", "zram0", "fd0", "sr0", "mmcblk0", "mmcblk0p1", "dm-0", "cciss/c0d0"]
+    emmc = ["mmcblk0boot0", "mmcblk0boot1", "mmcblk0rpmb"]
+    small.has("loop0", "ram1", "zram0", "fd0", "sr0", "mmcblk0", *emmc, "dm-0", "cciss!c0d0")
+    names = ["sda", "sda1", "loop0", "ram1", "zram0", "fd0", "sr0", "mmcblk0", "mmcblk0p1", "dm-0", "cciss/c0d0", *emmc]
     for reads in (1, 2):
         small.write("".join(line(name, reads=reads) for name in names))
         assert set(small.collector.collect(T0)) == {"sda", "mmcblk0", "dm-0", "cciss/c0d0"}
@@ -190,6 +222,22 @@ def test_what_sys_block_says_is_read_once_and_unknown_where_it_says_nothing(smal
     shutil.rmtree(directory)
     small.write(line("sda") + line("sdb", reads=101))
     assert small.collector.collect(T5)["sdb"].model == "SC32G"
+
+
+def test_a_disk_that_sys_block_has_later_is_seen_within_a_minute_and_partitions_are_not_looked_at_again(
+    small, monkeypatch
+):
+    add_partition = small.path / "sys/class/block/sda1"
+    add_partition.mkdir(parents=True)
+    (add_partition / "partition").write_text("1\n")
+    small.write(line("sda") + line("sda1") + line("sdc"))
+    assert list(small.collector.collect(T0)) == ["sda"]
+    small.has("sdc")
+    assert list(small.collector.collect(T5)) == ["sda"]
+    looked, there = [], os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: (looked.append(os.path.basename(path)), there(path))[1])
+    assert list(small.collector.collect(Instant(1767225660.0, 1060.0, 0.0))) == ["sda", "sdc"]
+    assert set(looked) == {"sda", "sdc"}
 
 
 def test_without_the_file_disks_are_unsupported(small):
@@ -282,6 +330,32 @@ def test_rates_are_all_there_or_all_unknown(before, totals, seconds):
     else:
         assert min(found) >= 0.0
         assert found[4] <= 100.0
+
+
+OPENED = """
+import json, sys
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+from healthd.clock import Instant
+from healthd.observe._files import roots
+from healthd.observe.disk import DiskCollector
+from healthd.observe.filesystem import FilesystemCollector
+disk, filesystem = DiskCollector(roots()), FilesystemCollector(roots())
+for seconds in (0.0, 61.0):
+    disk.collect(Instant(0.0, seconds, 0.0))
+    for probe in filesystem.probes(Instant(0.0, seconds, 0.0)).values():
+        probe()
+print(json.dumps([path for path in opened if path.startswith(("/proc", "/sys", "/dev"))]))
+"""
+
+
+def test_a_disk_that_sleeps_is_not_opened():
+    if not os.path.exists("/proc/diskstats"):
+        pytest.skip("this machine has no /proc/diskstats")
+    ran = subprocess.run([sys.executable, "-c", OPENED], capture_output=True, text=True, check=True)
+    opened = json.loads(ran.stdout)
+    assert {"/proc/diskstats", "/proc/self/mountinfo"} <= set(opened)
+    assert [path for path in opened if not path.startswith(("/proc/", "/sys/block/"))] == []
 
 
 def test_this_machine_agrees_with_the_kernel_about_its_disks():

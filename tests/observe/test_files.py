@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -176,6 +177,36 @@ def test_names_are_in_order_and_none_where_there_is_no_directory(tmp_path):
     assert tree.names("") == ["a", "b", "c"]
     assert tree.names("absent") == []
     assert tree.names("a") == []
+
+
+RENAMING = """
+import socket
+from healthd.observe._files import File
+file = File("/proc/sys/kernel/hostname")
+told = [file.changed(), bool(file.read()), file.changed()]
+socket.sethostname("another")
+told += [file.changed(), file.text(), file.changed()]
+print(*told)
+"""
+
+
+def test_the_kernel_says_when_a_file_changed_since_it_was_read():
+    alone = ["unshare", "--user", "--map-root-user", "--uts"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody have a name of its own")
+    told = subprocess.run([*alone, sys.executable, "-c", RENAMING], capture_output=True, check=True, text=True)
+    assert told.stdout == "False True False True another False\n"
+
+
+def test_a_file_of_which_the_kernel_says_nothing_never_changes(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before\n")
+    file = File(str(path))
+    file.read()
+    path.write_text("after\n")
+    assert not file.changed()
+    file.close()
+    assert not file.changed()
 
 
 def test_a_link_has_a_target_that_is_there(tmp_path):

@@ -452,6 +452,45 @@ def test_a_real_mount_appears_turns_read_only_even_by_an_error_and_is_gone_after
     assert steps.popleft() is None
 
 
+NOTICED = """
+import subprocess, sys
+from healthd.clock import Instant
+from healthd.observe._files import roots
+from healthd.observe.filesystem import FilesystemCollector
+collector = FilesystemCollector(roots())
+told = [collector.changed()]
+collector.probes(Instant(0.0, 0.0, 0.0))
+told.append(collector.changed())
+for command in (["mount", "-t", "tmpfs", "tmpfs", sys.argv[1]], ["umount", sys.argv[1]]):
+    subprocess.run(command, check=True)
+    told += [collector.changed(), collector.changed()]
+print(*told)
+"""
+
+
+def test_mounting_and_unmounting_are_noticed_once_each_and_without_reading_the_table(tmp_path):
+    alone = ["unshare", "--user", "--map-root-user", "--mount"]
+    try:
+        subprocess.run([*alone, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"nothing can be mounted here: {error}")
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", NOTICED, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout == "False False True False True False\n"
+
+
+def test_in_a_recorded_tree_nothing_is_ever_noticed(tmp_path):
+    collector = FilesystemCollector(table(tmp_path, ROOT))
+    collector.probes(NOW)
+    table(tmp_path, ROOT + "29 28 8:2 / /home rw - ext4 /dev/sda2 rw\n")
+    assert not collector.changed()
+
+
 FSTAB = """
 # <file system> <mount point> <type> <options> <dump> <pass>
 UUID=1 / ext4 errors=remount-ro 0 1

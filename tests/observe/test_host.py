@@ -248,3 +248,8 @@ def test_no_bytes_give_a_name_that_can_not_be_shown(content: bytes) -> None:
     ):
         assert name is None or (name and name.isprintable() and name == name.strip())
     assert machine(text, text) is None or machine(text, text).isprintable()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("vm", "qemu"), ("lxc", "lxc"), ("docker", "docker")])
+def test_a_recorded_machine_says_what_it_runs_in(machine: Callable[[str], Roots], name: str, kind: str) -> None:
+    assert COLLECTOR(machine(name)).collect(NOW)[""].virtualisation == kind

@@ -11,7 +11,7 @@ from healthd import protocol
 from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.observe._files import Roots, roots
-from healthd.observe.memory import Memory, MemoryCollector, on_disk, oom_kills, paged, parse
+from healthd.observe.memory import Memory, MemoryCollector, arc, on_disk, oom_kills, paged, parse
 
 FIRST = Instant(1767254500.0, 100.0, 0.0)
 SECOND = Instant(1767254505.0, 105.0, 0.0)
@@ -45,7 +45,9 @@ def test_the_laptop_has_the_figures_of_its_meminfo(machine: Callable[[str], Root
         free_bytes=1843212 * KIB,
         buffers_bytes=412300 * KIB,
         cached_bytes=5922600 * KIB,  # 5612488 + 310112 that can be reclaimed of the slab
+        arc_bytes=None,
         shared_bytes=722416 * KIB,
+        limit_bytes=None,
         swap_total_bytes=8388604 * KIB,
         swap_disk_bytes=8388604 * KIB,
         swap_used_bytes=1048576 * KIB,  # 8388604 - 7340028
@@ -233,3 +235,209 @@ def test_without_swap_a_kernel_without_vmstat_costs_only_the_kills(laptop: Roots
     os.unlink(laptop.proc.path("vmstat"))
     reading = MemoryCollector(laptop).collect(FIRST)[""]
     assert (reading.oom_kills, reading.percent) == (None, 55.0)
+
+
+# Containers, and ZFS
+
+
+@pytest.fixture
+def copy(machine: Callable[[str], Roots], tmp_path: Path) -> Callable[[str], Roots]:
+    """Return a function that copies a machine to where a test can change it."""
+
+    def of(name: str) -> Roots:
+        shutil.copytree(machine(name).host.root, tmp_path / "machine", symlinks=True)
+        top = str(tmp_path / "machine")
+        return roots(f"{top}/proc", f"{top}/sys", f"{top}/etc", top)
+
+    return of
+
+
+def write(path: str, content: str) -> None:
+    with open(path, "w") as file:
+        file.write(content)
+
+
+def test_a_container_has_its_own_limit_and_not_its_hosts_memory(machine: Callable[[str], Roots]) -> None:
+    reading = MemoryCollector(machine("docker"), page_size=4096).collect(FIRST)[""]
+    assert reading == Memory(
+        total_bytes=2147483648,
+        available_bytes=1199570944,  # 2147483648 - 1610612736, 209715200 + 419430400 of files, 33554432 of slab
+        used_bytes=947912704,
+        percent=44.1,  # 947912704 / 2147483648 = 0.44141
+        free_bytes=536870912,
+        buffers_bytes=None,
+        cached_bytes=770703360,  # 737148928 + 33554432
+        arc_bytes=None,
+        shared_bytes=108003328,
+        limit_bytes=2147483648,
+        swap_total_bytes=1073741824,
+        swap_disk_bytes=1073741824,  # of the 8388604 KiB of its host
+        swap_used_bytes=268435456,
+        swap_percent=25.0,
+        swap_in_bytes=None,
+        swap_out_bytes=None,
+        oom_kills=3,
+        swap_in_bytes_per_second=None,
+        swap_out_bytes_per_second=None,
+    )
+
+
+def test_a_container_can_have_no_more_than_its_host_has_left(copy: Callable[[str], Roots]) -> None:
+    made = copy("docker")
+    change(made, "meminfo", "MemAvailable:   24000000 kB", "MemAvailable:     100000 kB")
+    change(made, "meminfo", "MemFree:        18000000 kB", "MemFree:           50000 kB")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.available_bytes, reading.free_bytes) == (100000 * KIB, 50000 * KIB)
+
+
+def test_a_container_over_its_limit_has_nothing_free(copy: Callable[[str], Roots]) -> None:
+    made = copy("docker")
+    write(made.sys.path("fs/cgroup/memory.current"), "2147487744\n")
+    write(made.sys.path("fs/cgroup/memory.swap.current"), "1073745920\n")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert reading.free_bytes == 0
+    assert reading.available_bytes == 662700032  # what is cached: 209715200 + 419430400 + 33554432
+    assert reading.swap_percent == 100.0
+
+
+def test_without_a_limit_a_container_has_what_its_host_has(copy: Callable[[str], Roots]) -> None:
+    made = copy("docker")
+    write(made.sys.path("fs/cgroup/memory.max"), "max\n")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.limit_bytes, reading.total_bytes, reading.oom_kills) == (None, 32768000 * KIB, 41)
+
+
+def test_a_limit_of_swap_may_be_none(copy: Callable[[str], Roots]) -> None:
+    made = copy("docker")
+    write(made.sys.path("fs/cgroup/memory.swap.max"), "max\n")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.swap_total_bytes, reading.swap_used_bytes) == (8388604 * KIB, 268435456)
+
+
+def test_another_limit_is_seen_within_a_minute(copy: Callable[[str], Roots]) -> None:
+    made = copy("docker")
+    collector = MemoryCollector(made)
+    collector.collect(FIRST)
+    write(made.sys.path("fs/cgroup/memory.max"), "4294967296\n")
+    assert collector.collect(SECOND)[""].limit_bytes == 2147483648
+    assert collector.collect(Instant(1767254560.0, 160.0, 0.0))[""].total_bytes == 4294967296
+
+
+@pytest.mark.parametrize("name", ["memory.current", "memory.stat"])
+@pytest.mark.parametrize("content", [None, "", "many\n"])
+def test_a_limit_of_which_the_use_is_unknown_is_none(copy: Callable[[str], Roots], name: str, content: str) -> None:
+    made = copy("docker")
+    path = made.sys.path(f"fs/cgroup/{name}")
+    if content is None:
+        os.unlink(path)
+    else:
+        write(path, content)
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.limit_bytes, reading.total_bytes) == (None, 32768000 * KIB)
+
+
+def test_more_available_than_there_is_comes_from_the_host_and_the_cgroup_knows_better(
+    machine: Callable[[str], Roots],
+) -> None:
+    reading = MemoryCollector(machine("lxc")).collect(FIRST)[""]
+    assert reading.total_bytes == reading.limit_bytes == 4294967296
+    assert reading.free_bytes == 3221225472  # 4294967296 - 1073741824
+    assert reading.available_bytes == 3623878656  # 134217728 + 268435456 of files more
+    assert reading.percent == 15.6  # 671088640 / 4294967296 = 0.15625
+    assert (reading.cached_bytes, reading.shared_bytes, reading.oom_kills) == (536870912, 134217728, 2)
+
+
+def test_more_available_than_there_is_says_nothing_where_nobody_knows_better(copy: Callable[[str], Roots]) -> None:
+    made = copy("lxc")
+    shutil.rmtree(made.sys.path("fs"))
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.total_bytes, reading.available_bytes, reading.percent) == (4194304 * KIB, None, None)
+
+
+def test_without_accounting_of_swap_nobody_knows_what_a_container_uses_of_it(copy: Callable[[str], Roots]) -> None:
+    made = copy("lxc")
+    stat = made.sys.path("fs/cgroup/memory/memory.stat")
+    with open(stat) as file:
+        lines = [line for line in file if not line.startswith("total_swap ")]
+    write(stat, "".join(lines))
+    change(made, "meminfo", "SwapTotal:", "SwapTotal: 2097152 kB\nOther:")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.swap_total_bytes, reading.swap_used_bytes, reading.swap_percent) == (2147483648, None, None)
+    change(made, "meminfo", "SwapTotal: 2097152 kB", "SwapTotal: 0 kB")
+    assert MemoryCollector(made).collect(FIRST)[""].swap_used_bytes == 0
+
+
+def test_what_lxcfs_has_worked_out_stays_as_it_is(copy: Callable[[str], Roots]) -> None:
+    made = copy("lxc")
+    change(made, "meminfo", "MemAvailable:   26214400 kB", "MemAvailable:    3700000 kB")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.available_bytes, reading.buffers_bytes) == (3700000 * KIB, 0)
+    assert reading.limit_bytes == 4294967296
+
+
+def test_the_root_of_cgroup_v1_has_no_limit(copy: Callable[[str], Roots]) -> None:
+    made = copy("lxc")
+    write(made.sys.path("fs/cgroup/memory/memory.limit_in_bytes"), "9223372036854771712\n")
+    assert MemoryCollector(made).collect(FIRST)[""].limit_bytes is None
+
+
+def test_the_cache_of_zfs_is_available_above_its_minimum(machine: Callable[[str], Roots]) -> None:
+    reading = MemoryCollector(machine("zfs-host")).collect(FIRST)[""]
+    assert reading.arc_bytes == 34359738368
+    assert reading.available_bytes == 38429516416  # 6030272 KiB + 34359738368 - 2105220480
+    assert reading.used_bytes == 28937538944  # 65788140 KiB less that
+    assert reading.percent == 43.0  # 28937538944 / 67367055360 = 0.42955
+    assert reading.cached_bytes == 1812224 * KIB  # 1410020 + 402204
+
+
+def test_a_cache_of_zfs_below_its_minimum_gives_nothing(copy: Callable[[str], Roots]) -> None:
+    made = copy("zfs-host")
+    change(made, "spl/kstat/zfs/arcstats", "size                            4    34359738368", "size 4 1073741824")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.arc_bytes, reading.available_bytes) == (1073741824, 6030272 * KIB)
+
+
+def test_a_cache_of_zfs_that_is_larger_than_what_is_used_is_another_machines(copy: Callable[[str], Roots]) -> None:
+    made = copy("zfs-host")
+    change(made, "meminfo", "MemAvailable:    6030272 kB", "MemAvailable:   32788140 kB")
+    reading = MemoryCollector(made).collect(FIRST)[""]
+    assert (reading.arc_bytes, reading.available_bytes) == (None, 32788140 * KIB)
+
+
+@pytest.mark.parametrize(("container", "size"), [("lxc", None), ("docker", 34359738368)])
+def test_in_lxc_the_cache_of_zfs_is_the_hosts(copy: Callable[[str], Roots], container: str, size: int | None) -> None:
+    made = copy("zfs-host")
+    os.makedirs(made.host.path("run/systemd"))
+    write(made.host.path("run/systemd/container"), container)
+    assert MemoryCollector(made).collect(FIRST)[""].arc_bytes == size
+
+
+@pytest.mark.parametrize(("point", "size"), [("/proc/meminfo", None), ("/var/lib/lxcfs", 34359738368)])
+def test_where_lxcfs_tells_of_memory_the_cache_of_zfs_is_the_hosts(
+    copy: Callable[[str], Roots], point: str, size: int | None
+) -> None:
+    made = copy("zfs-host")
+    with open(made.proc.path("self/mountinfo"), "a") as file:
+        file.write(f"417 414 0:48 /proc/meminfo {point} rw,relatime - fuse.lxcfs lxcfs rw,user_id=0\n")
+    assert MemoryCollector(made).collect(FIRST)[""].arc_bytes == size
+
+
+def test_zfs_that_is_loaded_later_is_seen_within_a_minute_and_one_that_goes_is_gone(
+    copy: Callable[[str], Roots],
+) -> None:
+    made = copy("zfs-host")
+    stats = made.proc.path("spl/kstat/zfs")
+    os.rename(stats, stats + "-not-yet")
+    collector = MemoryCollector(made)
+    assert collector.collect(FIRST)[""].arc_bytes is None
+    os.rename(stats + "-not-yet", stats)
+    assert collector.collect(SECOND)[""].arc_bytes is None
+    assert collector.collect(Instant(1767254560.0, 160.0, 0.0))[""].arc_bytes == 34359738368
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"size 4 12\n", b"c_min 4 1\nsize 4 -5\n", b"c_min 4 1\nsize 4\n", b"size 4 x\nc_min 4 1\n"],
+)
+def test_what_are_no_statistics_of_zfs_say_nothing(content: bytes) -> None:
+    assert arc(content) is None

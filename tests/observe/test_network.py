@@ -1,4 +1,5 @@
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from healthd.observe.network import COLLECTOR, Counters, Network, parse, rates, 
 FIRST = Instant(1767254500.0, 100.0, 0.0)
 SECOND = Instant(1767254505.0, 105.0, 0.0)
 THIRD = Instant(1767254510.0, 110.0, 0.0)
+FOURTH = Instant(1767254515.0, 115.0, 0.0)
 HEAD = (
     "Inter-|   Receive                                                |  Transmit\n"
     " face |bytes    packets errs drop fifo frame compressed multicast|"
@@ -34,7 +36,7 @@ def copy(machine: Callable[[str], Roots], tmp_path: Path) -> Callable[[str], Roo
         for part in ("sys/class/net", "sys/devices"):
             shutil.copytree(machine(name).host.path(part), tmp_path / part, symlinks=True)
         (tmp_path / "proc/net").mkdir(parents=True)
-        for file in ("dev", "route"):
+        for file in ("dev", "route", "wireless"):
             shutil.copy(machine(name).proc.path(f"net/{file}"), tmp_path / "proc/net" / file)
         return roots(proc=str(tmp_path / "proc"), sys=str(tmp_path / "sys"))
 
@@ -85,21 +87,21 @@ def test_the_laptop_has_four_interfaces_of_three_kinds(machine: Callable[[str], 
     readings = COLLECTOR(machine("laptop")).collect(FIRST)
     assert readings == {
         "lo": Network(
-            kind="loopback", operstate="unknown", carrier=True, speed_bytes_per_second=None, uplink=False,
-            **dict.fromkeys(COUNTERS), **UNKNOWN,
+            kind="loopback", operstate="unknown", carrier=True, speed_bytes_per_second=None, signal_dbm=None,
+            uplink=False, **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
         "wlp0s20f3": Network(
-            kind="physical", operstate="up", carrier=True, speed_bytes_per_second=None, uplink=True,
+            kind="physical", operstate="up", carrier=True, speed_bytes_per_second=None, signal_dbm=-52.0, uplink=True,
             **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
         # 10000 Mbit/s of 125000 bytes
         "docker0": Network(
-            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000, uplink=False,
-            **dict.fromkeys(COUNTERS), **UNKNOWN,
+            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000, signal_dbm=None,
+            uplink=False, **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
         "veth1a2b3c4": Network(
-            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000, uplink=False,
-            **dict.fromkeys(COUNTERS), **UNKNOWN,
+            kind="virtual", operstate="up", carrier=True, speed_bytes_per_second=1_250_000_000, signal_dbm=None,
+            uplink=False, **dict.fromkeys(COUNTERS), **UNKNOWN,
         ),
     }  # fmt: skip
     assert counters(readings["lo"]) == (4120331, 21044, 0, 0, 4120331, 21044, 0, 0)
@@ -431,10 +433,149 @@ def test_no_counters_give_a_rate_below_zero(before: list[int], after: list[int],
         assert rate is None or (rate >= 0.0 and rate == round(rate, digits))
 
 
+def test_a_counter_of_32_bits_that_wraps_gives_no_rate_for_that_step(made: Roots) -> None:
+    collector = COLLECTOR(made)
+    for now, received, rate in (
+        (FIRST, 2**32 - 1000, None), (SECOND, 2**32 - 1, 200.0), (THIRD, 500, None), (FOURTH, 1000, 100.0),
+    ):  # fmt: skip
+        write(made, eth0=(received, 10, 0, 0, 10, 1, 0, 0))
+        assert collector.collect(now)["eth0"].rx_bytes_per_second == rate
+
+
+def replace(machine: Roots, name: str, *, device: bool = True, operstate: str = "up\n") -> None:
+    """Let another interface take a name, as the kernel does: in a directory of its own."""
+    path = machine.sys.path(f"class/net/{name}")
+    os.makedirs(f"{path}.new/device" if device else f"{path}.new")
+    with open(f"{path}.new/operstate", "w") as file:
+        file.write(operstate)
+    if os.path.exists(path):
+        # It stays, so that nothing else gets its inode.
+        os.makedirs(machine.sys.path("gone"), exist_ok=True)
+        os.rename(path, machine.sys.path(f"gone/{len(os.listdir(machine.sys.path('gone')))}"))
+    os.rename(f"{path}.new", path)
+
+
+@pytest.mark.parametrize("kind", ["physical", "virtual"])
+def test_an_interface_made_anew_under_the_same_name_begins_anew(made: Roots, kind: str) -> None:
+    device = kind == "physical"
+    collector = COLLECTOR(made)
+    replace(made, "ppp0", device=device)
+    write(made, ppp0=(1000, 10, 0, 0, 1000, 10, 0, 0))
+    collector.collect(FIRST)
+    replace(made, "ppp0", device=device, operstate="unknown\n")
+    # More than the other had: that is no traffic of this one.
+    write(made, ppp0=(9000, 90, 0, 0, 9000, 90, 0, 0))
+    reading = collector.collect(SECOND)["ppp0"]
+    assert speeds(reading) == (None,) * 8
+    assert (reading.kind, reading.rx_bytes, reading.operstate) == (kind, 9000, "unknown")
+    write(made, ppp0=(9500, 90, 0, 0, 9000, 90, 0, 0))
+    assert speeds(collector.collect(THIRD)["ppp0"]) == (100.0, *[0.0] * 7)
+
+
+def test_two_physical_interfaces_that_change_names_change_links_and_have_no_rates(made: Roots) -> None:
+    collector = COLLECTOR(made)
+    names = ("eth0", "eth1")
+    for name, operstate in zip(names, ("up\n", "down\n"), strict=True):
+        replace(made, name, operstate=operstate)
+    write(made, eth0=(5, 1, 0, 0, 1, 1, 0, 0), eth1=(7, 1, 0, 0, 1, 1, 0, 0))
+    collector.collect(FIRST)
+    assert [collector.collect(SECOND)[name].operstate for name in names] == ["up", "down"]
+    path = made.sys.path("class/net")
+    for old, new in (("eth0", "eth2"), ("eth1", "eth0"), ("eth2", "eth1")):
+        os.rename(f"{path}/{old}", f"{path}/{new}")
+    write(made, eth0=(7, 1, 0, 0, 1, 1, 0, 0), eth1=(5, 1, 0, 0, 1, 1, 0, 0))
+    readings = collector.collect(THIRD)
+    assert [readings[name].operstate for name in names] == ["down", "up"]
+    assert [speeds(readings[name]) for name in names] == [(None,) * 8] * 2
+
+
+def test_an_interface_that_is_renamed_goes_and_another_comes(made: Roots) -> None:
+    collector = COLLECTOR(made)
+    replace(made, "eth0")
+    write(made, eth0=(10, 1, 0, 0, 10, 1, 0, 0))
+    collector.collect(FIRST)
+    os.rename(made.sys.path("class/net/eth0"), made.sys.path("class/net/enp3s0"))
+    write(made, enp3s0=(510, 1, 0, 0, 10, 1, 0, 0))
+    readings = collector.collect(SECOND)
+    assert list(readings) == ["enp3s0"]
+    assert (readings["enp3s0"].kind, speeds(readings["enp3s0"])) == ("physical", (None,) * 8)
+
+
 def test_an_interface_that_takes_anothers_name_is_looked_at_anew(made: Roots) -> None:
-    os.makedirs(made.sys.path("class/net/usb0/device"))
+    replace(made, "usb0")
     write(made, usb0=(10, 1, 0, 0, 10, 1, 0, 0))
     collector = COLLECTOR(made)
-    assert collector.collect(Instant(0.0, 100.0, 0.0))["usb0"].kind == "physical"
-    os.rmdir(made.sys.path("class/net/usb0/device"))
-    assert collector.collect(Instant(0.0, 131.0, 0.0))["usb0"].kind == "virtual"
+    assert collector.collect(FIRST)["usb0"].kind == "physical"
+    replace(made, "usb0", device=False)
+    assert collector.collect(SECOND)["usb0"].kind == "virtual"
+
+
+def test_a_virtual_interface_with_no_traffic_that_takes_anothers_name_is_seen_within_30_s(made: Roots) -> None:
+    replace(made, "usb0", device=False)
+    write(made, usb0=(10, 1, 0, 0, 10, 1, 0, 0))
+    collector = COLLECTOR(made)
+    for now in (FIRST, SECOND):
+        collector.collect(now)
+    replace(made, "usb0")
+    assert collector.collect(THIRD)["usb0"].kind == "virtual"
+    assert collector.collect(Instant(0.0, 130.0, 0.0))["usb0"].kind == "physical"
+
+
+def test_an_interface_that_goes_between_the_table_and_sysfs_is_there_once_more_without_facts(made: Roots) -> None:
+    collector = COLLECTOR(made)
+    replace(made, "eth0")
+    write(made, eth0=(10, 1, 0, 0, 10, 1, 0, 0), eth1=(10, 1, 0, 0, 10, 1, 0, 0))
+    readings = collector.collect(FIRST)
+    assert (readings["eth0"].kind, readings["eth1"].kind) == ("physical", None)
+    os.rename(made.sys.path("class/net/eth0"), made.sys.path("gone"))
+    readings = collector.collect(SECOND)
+    assert [(reading.kind, reading.operstate, reading.rx_bytes) for reading in readings.values()] == [
+        (None, None, 10), (None, None, 10),
+    ]  # fmt: skip
+    write(made)
+    assert collector.collect(THIRD) == {}
+
+
+def test_the_members_of_a_bond_are_physical_and_what_is_made_of_them_is_not(machine: Callable[[str], Roots]) -> None:
+    readings = COLLECTOR(machine("server-64")).collect(FIRST)
+    assert {name: reading.kind for name, reading in readings.items()} == {
+        "lo": "loopback", "eno1np0": "physical", "eno2np1": "physical", "eno8303": "physical", "bond0": "virtual",
+        "bond0.100": "virtual",
+    }  # fmt: skip
+    # What the bond counts its members count: the sum of the physical ones is what passed.
+    received = sum(reading.rx_bytes for reading in readings.values() if reading.kind == "physical")
+    assert received == readings["bond0"].rx_bytes == 173553718520
+
+
+def test_of_many_interfaces_no_file_is_kept_open(made: Roots) -> None:
+    """A process has 1024 descriptors by default, and an adapter of some servers is 256 interfaces."""
+    names = [f"enp1s0f0v{number}" for number in range(400)]
+    for name in names:
+        replace(made, name)
+    write(made, **dict.fromkeys(names, (10, 1, 0, 0, 10, 1, 0, 0)))
+    collector = COLLECTOR(made)
+    before = len(os.listdir("/proc/self/fd"))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 50, limits[1]))
+    try:
+        for now in (FIRST, SECOND, THIRD):
+            readings = collector.collect(now)
+            assert {reading.operstate for reading in readings.values()} == {"up"}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_of_few_interfaces_the_files_are_given_back_when_they_go(made: Roots) -> None:
+    names = [f"eth{number}" for number in range(60)]
+    for name in names:
+        replace(made, name)
+    collector = COLLECTOR(made)
+    collector.collect(FIRST)
+    before = len(os.listdir("/proc/self/fd"))
+    write(made, **dict.fromkeys(names, (10, 1, 0, 0, 10, 1, 0, 0)))
+    collector.collect(SECOND)
+    assert len(os.listdir("/proc/self/fd")) == before + len(names)
+    write(made)
+    collector.collect(THIRD)
+    assert len(os.listdir("/proc/self/fd")) == before

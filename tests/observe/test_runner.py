@@ -87,7 +87,7 @@ def observe(*collectors: object, times: list[float], interval: float = 5.0, firs
     return asyncio.run(run())
 
 
-def raising(error: Exception) -> Callable[[], None]:
+def raising(error: BaseException) -> Callable[[], None]:
     def do() -> None:
         raise error
 
@@ -169,6 +169,24 @@ def test_the_reason_for_an_unexpected_error_is_one_short_line():
     assert reason.isprintable()
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError("odd")], ids=repr)
+def test_what_would_end_the_daemon_stays_with_its_family_too(error):
+    raise_it = raising(error)
+
+    class Unmade(Direct):
+        def __call__(self, _: object) -> "Direct":
+            raise_it()
+            return self
+
+    noticing, probes = Noticing(raise_it), Probes(Trouble, {"one": raise_it})
+    for collector, code in ((Direct(Trouble, raise_it), SINGLE), (Unmade(Trouble), SINGLE), (probes, "one")):
+        found, _ = observe(collector, noticing, Direct(Steady), times=[100.0, 120.0], first=1)
+        assert found["trouble"].problems[code].code == protocol.FAILED
+        assert repr(error) in found["trouble"].problems[code].reason
+        assert found["slow"].problems == found["steady"].problems == {}
+    assert noticing.times == [100.0, 120.0] * 3
+
+
 def test_failures_are_counted_and_retried_at_each_tick_until_it_recovers():
     trouble = Direct(Trouble, raising(OSError(errno.EIO, "Input/output error")))
 
@@ -199,6 +217,72 @@ def test_a_tick_that_comes_a_hair_early_is_that_tick():
     observe(steady, slow, times=ticks)
     assert steady.times == ticks
     assert slow.times == [90.0, 119.998]
+
+
+class Noticing(Direct):
+    """A collector that notices what a test says."""
+
+    def __init__(self, told: Callable[[], bool]) -> None:
+        super().__init__(Slow)
+        self.changed = told
+
+
+def test_what_a_collector_notices_is_observed_at_the_next_tick_and_then_at_its_own_time():
+    told = [False, False, True, False, False, False]
+    slow = Noticing(lambda: told.pop(0))
+    observe(slow, times=[100.0, 101.0, 102.0, 103.0, 119.0, 120.0], interval=1.0)
+    assert slow.times == [100.0, 102.0, 120.0]
+
+
+def test_a_collector_that_fails_to_notice_is_observed_when_it_is_due_and_that_is_said_once(caplog):
+    slow = Noticing(raising(ValueError("odd")))
+    observe(slow, times=[100.0, 105.0, 110.0, 120.0])
+    assert slow.times == [100.0, 120.0]
+    (record,) = caplog.records
+    assert record.getMessage() == "slow can't tell when it changed, and is observed when it is due"
+    assert "ValueError: odd" in caplog.text
+
+
+def test_what_is_switched_off_notices_nothing_until_it_is_switched_on():
+    slow = Noticing(lambda: True)
+
+    async def run() -> None:
+        runner = Runner([slow], ROOTS, 5.0)
+        runner.set_enabled("slow", enabled=False)
+        assert [found.problem.code for found in await runner.observe(at(100.0))] == [protocol.DISABLED]
+        assert await runner.observe(at(105.0)) == ()
+        runner.set_enabled("slow", enabled=True)
+        for moment in (110.0, 115.0):
+            await runner.observe(at(moment))
+
+    asyncio.run(run())
+    assert slow.times == [110.0, 115.0]
+
+
+def test_what_is_noticed_while_a_thread_reads_is_looked_at_when_that_is_done():
+    going, told, values = threading.Event(), [False, True, False, False], [1.0, 2.0]
+
+    def probe() -> Reading:
+        value = values.pop(0)
+        assert going.wait(20.0)
+        return Slow(value=value)
+
+    class Reader(Probes):
+        def changed(self) -> bool:
+            return bool(told) and told.pop(0)
+
+    async def run() -> list[float]:
+        runner = Runner([Reader(Slow, {SINGLE: probe})], ROOTS, 1.0)
+        assert await runner.observe(at(91.0)) == ()
+        assert await runner.observe(at(92.0)) == ()
+        going.set()
+        found: list[Observation] = []
+        while len(found) < 2:
+            await asyncio.sleep(0)
+            found += await runner.observe(at(93.0))
+        return [one.readings[SINGLE].value for one in found]
+
+    assert asyncio.run(asyncio.wait_for(run(), 20.0)) == [1.0, 2.0]
 
 
 def test_an_interval_longer_than_a_familys_own_time_wins():

@@ -103,7 +103,7 @@ def test_systemd_finds_no_fault_in_the_unit(service):
 
 
 def test_systemd_finds_no_fault_in_the_shipped_drop_ins(service, drop_in):
-    for name in ("raspberry-pi", "private-mounts"):
+    for name in ("clock", "raspberry-pi", "private-mounts"):
         drop_in(name)
     verified = service.machine.run("systemd-analyze", "verify", "--man=no", FILE)
     assert (verified.returncode, verified.stderr) == (0, "")
@@ -115,15 +115,20 @@ def test_its_exposure_is_low(service):
     assert float(level) <= 1.2
 
 
-def test_what_is_seen_outside_is_seen_inside(service, mounted):
+def test_what_is_seen_outside_is_seen_inside(service, mounted, drop_in):
     mounted("/home", 40)
     service.machine.do("install", "-d", "-m", "700", "-o", "ana", "/home/ana")
     mounted("/var/tmp", 30)
     mounted("/var/tmp/below", 20)
+    drop_in("clock")
     service.restart()
     with unconfined(service.machine) as described:
         inside, outside = service.described(), described()
-    assert inside["unavailable"] == outside["unavailable"] == {}
+    assert inside["unavailable"] == outside["unavailable"]
+    assert {problem["problem"] for problem in inside["unavailable"].values()} <= {"unsupported"}
+    for told in (inside, outside):
+        # Its rates come with the minute.
+        assert told["readings"].pop("self")["resident_bytes"]
     assert known(inside["readings"]) == known(outside["readings"])
     fixed = ("device", "type", "read_only", "total_bytes", "inodes_total")
     there = outside["readings"]["filesystem"]
@@ -134,6 +139,31 @@ def test_what_is_seen_outside_is_seen_inside(service, mounted):
     assert inside["readings"]["memory"]["total_bytes"] == outside["readings"]["memory"]["total_bytes"]
     assert inside["readings"]["host"] == outside["readings"]["host"]
     assert inside["readings"]["network"].keys() == outside["readings"]["network"].keys() == {"lo"}
+
+
+def test_its_clock_is_known_to_be_kept_by_who_keeps_it_and_else_the_drop_in_lets_it_ask(service, drop_in):
+    def clock():
+        service.restart()
+        told = service.described()
+        checks = json.loads(service.machine.run("healthctl", "doctor", "--json").stdout)["checks"]
+        [found] = [check for check in checks if check["check"] == "family clock"]
+        return told["readings"]["clock"], told["unavailable"].get("clock"), found
+
+    _, problem, found = clock()
+    assert problem["problem"] == "permission"
+    assert "clock.conf" in problem["remedy"]
+    assert found["state"] == "warn"
+    service.machine.write("/run/systemd/timesync/synchronized", "")
+    try:
+        reading, problem, found = clock()
+    finally:
+        service.machine.remove("/run/systemd/timesync")
+    assert (reading["synchronised"], reading["source"], problem) == (True, "systemd-timesyncd", None)
+    assert found["state"] == "ok"
+    drop_in("clock")
+    reading, problem, found = clock()
+    assert isinstance(reading["offset_seconds"], float)
+    assert (problem, found["state"]) == (None, "ok")
 
 
 def test_file_systems_that_are_mounted_later_are_seen(service, mounted):

@@ -96,6 +96,7 @@ class Answers:
         code, reason, remedy = problem or (("", "", "") if observation else (protocol.TIMEOUT, "not observed yet", ""))
         return {
             "summary": Variant("s", family.summary),
+            "source": Variant("s", family.source),
             "available": Variant("b", not code),
             "problem": Variant("s", code),
             "reason": Variant("s", wire("s", reason)),

@@ -74,9 +74,9 @@ METHODS = (
     ),
     Method(
         "ListCollectors",
-        "Every collector by its family: summary, available, problem, reason, remedy, duration_usec of its last run, "
-        "failures since start, sampled_at_usec (µs since 1970 UTC), every_usec and the number of instances. One that "
-        "was switched off has the problem `disabled`.",
+        "Every collector by its family: summary, source (what it is read from), available, problem, reason, remedy, "
+        "duration_usec of its last run, failures since start, sampled_at_usec (µs since 1970 UTC), every_usec and the "
+        "number of instances. One that was switched off has the problem `disabled`.",
         gives=(Argument("collectors", "a{sa{sv}}"),),
     ),
     Method(

@@ -1,0 +1,132 @@
+"""`healthctl doctor`."""
+
+import json
+from collections.abc import Iterator
+
+import click
+
+from healthctl import diagnosis, observed, program, terminal
+from healthctl.client import Client
+from healthctl.diagnosis import FAIL, OK, WARN, Finding
+from healthctl.errors import BadConfig, Unavailable
+from healthctl.installation import Installation, policy
+from healthctl.options import Settings, shared
+from healthctl.render.doctor import draw, draw_metrics
+from healthd import protocol
+
+_CODES = {OK: protocol.EXIT_OK, WARN: protocol.EXIT_WARNING, FAIL: protocol.EXIT_CRITICAL}
+
+_EXAMPLES = """\b
+Examples:
+  healthctl doctor
+  healthctl doctor --metrics
+  healthctl doctor --json
+
+Exit codes: 0 all is well, 1 something is degraded, 2 something is broken.
+"""
+
+
+@click.command("doctor", short_help="What does not work, and what to do.", epilog=_EXAMPLES)
+@click.option("--metrics", "every", is_flag=True, help="List every metric too, and what it is read from.")
+@click.option(
+    "--config",
+    metavar="PATH",
+    type=click.Path(),
+    help=f"Where the configuration is.  [default on the system bus: {protocol.CONFIGURATION}]",
+)
+@shared
+@click.pass_context
+def command(context: click.Context, config: str | None, *, every: bool) -> None:
+    """Examine healthd: its installation, the bus, the service, what it records, and every family that it observes.
+
+    What is not well is told with the command or the setting that mends it. Where healthd can't be reached, the rest is
+    examined all the same. Nothing is changed, and nothing is started.
+
+    With --json it is one object: state (ok, warn or fail), checks, a list of check, state (absent, too), text and
+    remedy, and metrics by name, with state (ok, unknown or unavailable), source, reason, instances and known: of how
+    many of these it is known.
+    """
+    settings = context.ensure_object(Settings)
+    told: list[observed.Told] = []
+    findings = [*_program(), *_configuration(settings.bus, config), *_bus(settings.bus, told)]
+    metrics = observed.metrics(told[0]) if told else {}
+    state = diagnosis.worst(findings)
+    if settings.json:
+        checks = [finding._asdict() for finding in findings]
+        terminal.write([json.dumps({"state": state, "checks": checks, "metrics": metrics})])
+    else:
+        style = terminal.style(settings.color)
+        listed = ["", *draw_metrics(metrics, style)] if every and metrics else []
+        *lines, blank, verdict = draw(findings, style)
+        terminal.write([*lines, *listed, blank, verdict])
+    context.exit(_CODES[state])
+
+
+def _program() -> Iterator[Finding]:
+    """Examine the program that would be started."""
+    try:
+        yield from diagnosis.program(program.ask("--version", None))
+    except Unavailable as error:
+        yield Finding("program", FAIL, str(error), "apt install ./healthd_*.deb, or: pip install healthd")
+
+
+def _configuration(bus: str, config: str | None) -> Iterator[Finding]:
+    """Examine the files; those of a healthd on a private bus are its own affair."""
+    if bus != "system" and not config:
+        return
+    try:
+        yield Finding("configuration", OK, program.ask("--check-config", config).strip())
+    except BadConfig as error:
+        for fault in error.faults:
+            yield Finding(
+                "configuration", FAIL, fault.removeprefix("healthd: "), "correct it, then: healthctl config check"
+            )
+    except Unavailable:
+        # What is wrong with the program is told already.
+        return
+
+
+def _bus(bus: str, told: list[observed.Told]) -> Iterator[Finding]:
+    """Examine the bus, and what is on it; what healthd observes is added to `told`."""
+    try:
+        installation = Installation(bus)
+    except Unavailable as error:
+        remedy = "systemctl start dbus (apt install dbus)" if bus == "system" else "name the right bus with --bus"
+        yield Finding("bus", FAIL, str(error), remedy)
+        if bus == "system":
+            yield diagnosis.policy(policy(), None)
+        return
+    try:
+        yield Finding("bus", OK, f"{bus} answers")
+        yield from _service(bus, installation, told)
+    except Unavailable as error:
+        yield Finding("bus", FAIL, str(error), "look for what holds it up: systemctl status dbus")
+    finally:
+        installation.close()
+
+
+def _service(bus: str, installation: Installation, told: list[observed.Told]) -> Iterator[Finding]:
+    owner = installation.owner()
+    if bus == "system":
+        yield diagnosis.policy(policy(), owner)
+    yield from diagnosis.name(owner, activatable=installation.is_activatable(), bus=bus)
+    yield from diagnosis.service(installation.unit(), owner, bus=bus)
+    if not owner:
+        return
+    try:
+        manager = installation.manager()
+        yield diagnosis.versions(manager)
+        yield from diagnosis.in_force(manager)
+        with Client(bus, start=False) as client:
+            yield from _publishers(client)
+            told.append(observed.Told(client.describe(), client.collectors(), client.metrics()))
+            yield from observed.findings(told[0])
+    except Unavailable as error:
+        yield Finding("answers", FAIL, str(error), "see why: systemctl status healthd; then: systemctl restart healthd")
+
+
+def _publishers(client: Client) -> Iterator[Finding]:
+    try:
+        yield from diagnosis.publishers(client.publishers())
+    except Unavailable as error:
+        yield Finding("publishers", WARN, str(error), "systemctl restart healthd; update it if that is no help")

@@ -1,0 +1,115 @@
+"""A recorded machine on which healthd runs: its files, what system calls answered there, and five seconds of work."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partialmethod
+from types import SimpleNamespace
+from typing import Any
+
+from pi_firmware import Firmware
+
+from healthd import observe
+from healthd.clock import Instant
+from healthd.errors import Unobserved
+from healthd.observe import CollectorType
+from healthd.observe._asking import nobody
+from healthd.observe.clock import Timex
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FIXTURES = os.path.join(os.path.dirname(HERE), "fixtures")
+INTERVAL = 5.0
+"""What lies between the two samples, seconds."""
+
+# What is added in that time to the words of a line, by their places: each CPU does 5 s of work in ticks of 10 ms.
+_CPU = {1: 100, 3: 50, 4: 350}
+_DISK = {3: 50, 5: 4000, 7: 100, 9: 8000, 12: 500}
+_INTERFACE = {1: 500_000, 2: 500, 9: 250_000, 10: 250}
+_PAGES = {b"pswpin": {1: 100}, b"pswpout": {1: 200}}
+# A container uses three quarters of a CPU.
+_USED = {b"usage_usec": {1: 3_750_000}}
+_NANOSECONDS = 3_750_000_000
+
+
+class Replica:
+    """A copy of a fixture below `root`; `calls.json` and `statvfs.json` there hold what system calls answered."""
+
+    def __init__(self, name: str, root: str) -> None:
+        shutil.copytree(os.path.join(FIXTURES, name), root, symlinks=True, dirs_exist_ok=True)
+        self._root = root
+        self.roots = observe.roots(f"{root}/proc", f"{root}/sys", f"{root}/etc", root)
+        self._calls = self._told("calls.json")
+        self._figures = self._told("statvfs.json")
+        booted_at = next(float(row[1]) for row in self._rows("proc/stat") if row[0] == b"btime")
+        up = float(self._rows("proc/uptime")[0][0])
+        self._instants = [Instant(booted_at + up + passed, up + passed, 0.0) for passed in (0.0, INTERVAL)]
+
+    def now(self) -> Instant:
+        """Be a clock: the time of the capture, and once more five seconds later."""
+        return self._instants.pop(0)
+
+    def collectors(self) -> list[CollectorType]:
+        """Return the collectors that ship, each with what it would have been answered there."""
+        answers: Mapping[str, Mapping[str, Any]] = {
+            "clock": {"asked": lambda: Timex(**self._calls["adjtimex"])},
+            "filesystem": {"statvfs": self._statvfs},
+            "memory": {"page_size": self._calls.get("page_size", 4096)},
+            "throttling": {"ioctl": Firmware(int(self._calls.get("get_throttled", "0"), 16), kernel="plain")},
+        }
+        return [_answered(each, answers.get(each.reading.family.name)) for each in observe.collectors()]
+
+    def _statvfs(self, path: str) -> SimpleNamespace:
+        return SimpleNamespace(**self._figures[path.removeprefix(self._root)])
+
+    async def ask(self, service: str, _path: str, _interface: str, member: str, *body: Any) -> list[Any]:
+        """Answer as the services on the machine's bus did, of which only systemd is recorded."""
+        told = self._calls.get("systemd")
+        if told is None or service != "org.freedesktop.systemd1":
+            return await nobody(service)
+        if member == "ListUnitsFiltered":
+            return [[(unit,) for unit in told["failed"]]]
+        if member != "Get":
+            raise Unobserved("unsupported", f"nobody has recorded {member}")
+        return [told[body[-1]]]
+
+    def work(self) -> None:
+        """Let five seconds pass in which every CPU, disk and interface does the same."""
+        cpus = sum(row[0].startswith(b"cpu") for row in self._rows("proc/stat")) - 1
+        whole = {place: cpus * ticks for place, ticks in _CPU.items()}
+        self._grow("proc/stat", lambda name: whole if name == b"cpu" else _CPU if name.startswith(b"cpu") else {})
+        self._grow("proc/diskstats", lambda _: _DISK)
+        self._grow("proc/net/dev", lambda name: _INTERFACE if name.endswith(b":") else {})
+        self._grow("proc/vmstat", lambda name: _PAGES.get(name, {}))
+        self._grow("sys/fs/cgroup/cpu.stat", lambda name: _USED.get(name, {}))
+        self._grow("sys/fs/cgroup/cpuacct/cpuacct.usage", lambda _: {0: _NANOSECONDS})
+
+    def _grow(self, path: str, more: Callable[[bytes], Mapping[int, int]]) -> None:
+        """Add to the words of each line what `more` has for the line's first word."""
+        full = f"{self._root}/{path}"
+        if not os.path.exists(full):
+            return
+        with open(full, "rb") as file:
+            lines = file.read().splitlines()
+        with open(full, "wb") as file:
+            for line in lines:
+                words = line.split()
+                grown = more(words[0]) if words else {}
+                for place, by in grown.items():
+                    words[place] = b"%d" % (int(words[place]) + by)
+                file.write((b" ".join(words) if grown else line) + b"\n")
+
+    def _rows(self, path: str) -> list[list[bytes]]:
+        with open(f"{self._root}/{path}", "rb") as file:
+            return [line.split() for line in file]
+
+    def _told(self, name: str) -> dict[str, Any]:
+        with open(f"{self._root}/{name}", encoding="utf-8") as file:
+            told: dict[str, Any] = json.load(file)
+        return told
+
+
+def _answered(collector: CollectorType, answers: Mapping[str, Any] | None) -> CollectorType:
+    if not answers:
+        return collector
+    return type(collector.__name__, (collector,), {"__init__": partialmethod(collector.__init__, **answers)})
