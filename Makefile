@@ -21,16 +21,22 @@ WISHES := busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount lo
 	$(MODULES)/click/__init__.py=python3-click $(MODULES)/humanize/__init__.py=python3-humanize \
 	$(MODULES)/tomli_w/__init__.py=python3-tomli-w
 
-.PHONY: run test test-debian soak lint format generated bench deb install uninstall clean
+.PHONY: run test test-all test-dbus-next test-dbus-fast test-debian parts soak lint format generated bench deb install \
+	uninstall clean
 
 run: .venv/runtime
 	@.make/live $(ARGS)
 
-test: .venv/development .build/dbus-fast-$(FAST)/installed
-	@.make/packages --wish $(WISHES)
-	-@.make/deb
+# Three passes, which can run beside each other (make -j2): everything, and the bus again on the other D-Bus libraries.
+test: test-all test-dbus-next test-dbus-fast
+
+test-all: parts .venv/development
 	$(BIN)/python -m pytest -q
+
+test-dbus-next: parts .venv/development
 	HEALTHD_DBUS_LIBRARY=dbus_next $(BIN)/python -m pytest -q tests/bus --ignore tests/bus/test_storm.py
+
+test-dbus-fast: parts .venv/development .build/dbus-fast-$(FAST)/installed
 	PYTHONPATH=.build/dbus-fast-$(FAST) HEALTHD_DBUS_LIBRARY=dbus_fast $(BIN)/python -m pytest -q tests/bus \
 		--ignore tests/bus/test_storm.py
 
@@ -40,12 +46,18 @@ test-debian: .venv-debian/installed
 	.venv-debian/bin/python -m pytest -q --ignore tests/system --ignore tests/bus/test_storm.py --ignore tests/test_packages.py \
 		--ignore tests/health --ignore tests/state --ignore tests/publish
 
-# What a make test shows for a moment, for long: an hour.
+# What the tests need beside Python, and what they install. One apt at a time: it locks.
+parts: .venv/runtime
+	@.make/packages --wish $(WISHES)
+	-@.make/deb
+
+# What a make test shows for a moment, for long: an hour. And half an hour for two other processors, as root on Debian.
 soak: .venv/development
 	HEALTHD_TEST_STORM=600 HEALTHD_TEST_GRAMMAR=100000 $(BIN)/python -m pytest -q -s --timeout 3600 \
 		tests/bus/test_storm.py tests/bus/test_wire_grammar.py
 	HEALTHD_TEST_POWER_LOSSES=100 HEALTHD_TEST_KILLS=200 $(BIN)/python -m pytest -q --timeout 3600 tests/publish
 	HEALTHD_TEST_PROFILE=soak $(BIN)/python -m pytest -q --timeout 3600 tests/health tests/test_events.py
+	.make/foreign arm64 armhf
 
 lint: .venv/development
 	$(BIN)/ruff check .
@@ -74,6 +86,8 @@ install uninstall:
 
 bench: .venv/development
 	$(BIN)/python -m bench.cycle
+	$(BIN)/python -m bench.machines
+	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.process --minutes 0.5 --clients none,listener
 	$(BIN)/python -m bench.command
 	$(BIN)/python -m bench.recording
@@ -92,7 +106,7 @@ bench: .venv/development
 	@$(BIN)/$(PIP) install --no-deps --target $(@D) --upgrade 'dbus-fast==$(FAST)'
 	@touch $@
 
-.venv-debian/installed: pyproject.toml
+.venv-debian/installed: pyproject.toml | parts
 	@. /etc/os-release && test "$$ID$$VERSION_ID" = debian12 || { echo "test-debian: this is no Debian 12" >&2; exit 1; }
 	@test "$$(id -u)" = 0 || dpkg-query -W $(DEBIAN) >/dev/null || \
 		{ echo "run this first: sudo apt install $(DEBIAN)" >&2; exit 1; }

@@ -11,8 +11,14 @@ from importlib import metadata
 _LIBRARIES = ("dbus-fast", "dbus-next", "jeepney", "click", "psutil")
 
 
-def cost(work: Callable[[], object], times: int, runs: int, prepare: Callable[[], object] = int) -> float:
-    """Return the CPU time of one call in µs: the median of `runs` means over `times` calls each.
+def cost(
+    work: Callable[[], object],
+    times: int,
+    runs: int,
+    prepare: Callable[[], object] = int,
+    chosen: Callable[[Sequence[float]], float] = statistics.median,
+) -> float:
+    """Return the CPU time of one call in µs: the median, or what else is `chosen`, of `runs` means over `times` calls.
 
     `prepare` is called before each call and not counted. It is CPU time, not time by the clock: what else runs on
     the machine has its share in caches alone.
@@ -29,7 +35,12 @@ def cost(work: Callable[[], object], times: int, runs: int, prepare: Callable[[]
             work()
             spent += time.process_time_ns() - began
         means.append(spent / times / 1000)
-    return statistics.median(means)
+    return chosen(means)
+
+
+def stay() -> None:
+    """Stay on one CPU: what it costs to wake a thread on another one differs too much from run to run."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

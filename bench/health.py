@@ -75,7 +75,7 @@ def quiet() -> Readings:
             f"eth{number}": made(Network, kind="physical", carrier=True, **faults, **packets) for number in range(5)
         },
         "sensor": {
-            f"coretemp/{number}": made(Sensor, driver="coretemp", celsius=50.0, critical_celsius=100.0)
+            f"coretemp/{number}": made(Sensor, driver="coretemp", role="cpu", celsius=50.0, critical_celsius=100.0)
             for number in range(10)
         },
     }  # fmt: skip
