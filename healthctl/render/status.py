@@ -14,12 +14,18 @@ from healthctl.render.section import Frame, section, unavailable
 from healthctl.render.sensors import sensors
 from healthctl.render.storage import disks, filesystems
 from healthctl.render.style import Style
+from healthctl.render.upkeep import upkeep
 from healthctl.render.verdict import verdict
 
 _SINGLE = (cpu, memory, load, pressure)
-_SEVERAL = (filesystems, sensors, batteries, networks, disks)
+_SEVERAL = (filesystems, sensors, batteries, networks, disks, upkeep)
 _DRAWN = frozenset(
-    ("host", "cpu", "memory", "load", "pressure", "filesystem", "sensor", "network", "disk", "battery"),
+    (
+        *("host", "cpu", "memory", "load", "pressure", "filesystem", "sensor", "network", "disk", "battery"),
+        *("throttling", "clock", "services"),
+        # What healthd itself costs is for those who ask.
+        "self",
+    )
 )
 
 

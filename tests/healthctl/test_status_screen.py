@@ -188,13 +188,13 @@ def test_a_wireless_interface_says_how_strong_its_signal_is(described):
 def test_a_family_that_is_not_known_here_gets_one_line(described):
     machine = described("desktop")
     machine["readings"]["soil"] = {"bed": {"moisture_percent": 41.0, "dry": False}, "pot": {"moisture_percent": None}}
-    machine["readings"]["clock"] = {"synchronised": True, "offset_seconds": 3.0}
-    machine["unavailable"]["services"] = {"problem": "failed", "reason": "no systemd", "remedy": "start it"}
+    machine["readings"]["tide"] = {"synchronised": True, "offset_seconds": 3.0}
+    machine["unavailable"]["valve"] = {"problem": "failed", "reason": "no current", "remedy": "start it"}
     machine["unavailable"]["pump"] = {"problem": "unsupported", "reason": "no pump", "remedy": ""}
     lines = status(machine, 120, PLAIN)
     assert "Soil         bed: moisture_percent 41.0 %, dry no  pot:" in lines
-    assert "Clock        synchronised yes, offset_seconds 3 s" in lines
-    assert "Services     unavailable: no systemd; start it" in lines
+    assert "Tide         synchronised yes, offset_seconds 3 s" in lines
+    assert "Valve        unavailable: no current; start it" in lines
     assert not [line for line in lines if line.startswith("Pump")]
 
 
