@@ -1,6 +1,7 @@
 """What a shell completes, in real shells on a real terminal."""
 
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -104,7 +105,8 @@ def typed(request, serving, terminal):
         return shell
 
     opened.type(f"{BEFORE[shell]}; source {DATA}/{FILES[shell]}; echo re''ady\n".encode())
-    opened.shows("\nready")
+    # What is typed before the prompt is there is echoed, and then taken for the shell's own.
+    opened.until(lambda: re.search(r"\nready\n[:>]", opened.text))
     return type_
 
 
