@@ -239,7 +239,7 @@ def _replace(path: str, content: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
         os.replace(new, path)
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: nothing may be left beside the files that are read
         os.unlink(new)
         raise
 
