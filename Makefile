@@ -14,8 +14,8 @@ PREFIX ?= /usr/local
 MODULES := /usr/lib/python3/dist-packages
 WISHES := busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount losetup=mount ip=iproute2 \
 	unshare=util-linux kill=procps /usr/lib/polkit-1/polkitd=polkitd zsh=zsh fish=fish man=man-db groff=groff \
-	mandoc=mandoc lintian=lintian gcc=gcc pkg-config=pkgconf /usr/include/stdio.h=libc6-dev \
-	/usr/include/systemd/sd-bus.h=libsystemd-dev $(MODULES)/gi/__init__.py=python3-gi \
+	less=less tmux=tmux mandoc=mandoc lintian=lintian gcc=gcc pkg-config=pkgconf /usr/include/stdio.h=libc6-dev \
+	/usr/include/systemd/sd-bus.h=libsystemd-dev ssh=openssh-client /usr/sbin/sshd=openssh-server $(MODULES)/gi/__init__.py=python3-gi \
 	$(MODULES)/dbus_next/__init__.py=python3-dbus-next $(MODULES)/jeepney/__init__.py=python3-jeepney \
 	$(MODULES)/psutil/__init__.py=python3-psutil $(MODULES)/sdnotify/__init__.py=python3-sdnotify \
 	$(MODULES)/click/__init__.py=python3-click $(MODULES)/humanize/__init__.py=python3-humanize \

@@ -1,8 +1,10 @@
 """What answers mean, behind `client.py`: values that stand for unknown, and errors as advice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
+
+from jeepney import HeaderFields
 
 from healthctl.errors import (
     BadConfig,
@@ -13,6 +15,8 @@ from healthctl.errors import (
     UnknownMetric,
     UsageError,
 )
+from healthctl.place import place, systemctl
+from healthctl.series import Point
 from healthd import protocol
 
 STANDARD = "org.freedesktop.DBus.Error."
@@ -42,6 +46,7 @@ _ADDED = {
     "Acknowledge": "conditions",
     "Reload": "reload but by SIGHUP",
     "SetCollectorEnabled": "switch for collectors",
+    "Watch": "watches",
 }
 """What polkit knows these by."""
 _GUARDED = {
@@ -51,13 +56,62 @@ _GUARDED = {
 }
 
 
+class Sample(NamedTuple):
+    """What is watched, at one time."""
+
+    watch: int
+    since_boot: float
+    """Seconds, suspended time included."""
+    time: float
+    """Seconds since 1970."""
+    values: dict[str, Any]
+    """By address; unknown is `None`, and what can't be observed is left out."""
+    lost: int
+    """How many samples of this watch did not come."""
+
+
+def sample(body: tuple[Any, ...]) -> Sample:
+    """Return what the signal Sample tells."""
+    watch, boot_usec, time_usec, variants = body
+    values = known(variants)
+    return Sample(watch, boot_usec / 1e6, time_usec / 1e6, values, values.pop("lost", None) or 0)
+
+
+def described(text: Any) -> dict[str, Any]:
+    """Return the object that is in a text; raises Unavailable."""
+    # Only here: a value is none.
+    import json  # noqa: PLC0415
+
+    try:
+        content = json.loads(text, parse_constant=lambda _: None)
+    except (TypeError, ValueError) as error:
+        raise Unavailable(f"healthd's description can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise Unavailable("healthd's description can't be read: it is no object")
+    return content
+
+
+def source(message: Any) -> tuple[Any, ...]:
+    """Return whose signal a message is, and which: sender, interface, name and signature."""
+    fields = (HeaderFields.sender, HeaderFields.interface, HeaderFields.member, HeaderFields.signature)
+    return tuple(message.header.fields.get(field) for field in fields)
+
+
+def points(rows: Iterable[tuple[int, float, float, float]]) -> list[Point]:
+    """Return the points that `GetHistory` gives, but those of which something is unknown."""
+    found = (Point(usec / 1e6, low, mean, high) for usec, low, mean, high in rows)
+    return [point for point in found if all(map(isfinite, point))]
+
+
 def refusal(bus: str, method: str, name: str, text: str) -> HealthctlError:
     """Return what an error reply to a method of healthd means for the user."""
     if method in _ADDED and name == STANDARD + "UnknownMethod":
         return Unavailable(f"this healthd has no {_ADDED[method]}; update it")
     if method in _GUARDED and name in _DENIED:
         what = _GUARDED[method]
-        return NotAllowed(f"only root may {what}, and whom polkit allows {protocol.MANAGE}; try it with sudo")
+        name = place(bus).host.rpartition("@")[2]
+        how = f"as root: -H root@{name}" if name else "with sudo"
+        return NotAllowed(f"only root may {what}, and whom polkit allows {protocol.MANAGE}; try it {how}")
     if name == protocol.RELOAD_FAILED:
         return BadConfig("healthd keeps the configuration that it has", *text.splitlines())
     return fault(bus, name, text)
@@ -66,15 +120,17 @@ def refusal(bus: str, method: str, name: str, text: str) -> HealthctlError:
 def fault(bus: str, name: str, text: str) -> HealthctlError:
     """Return what an error reply on `bus` means for the user, by its D-Bus name and its text."""
     if name.startswith(ABSENT):
-        how = "systemctl start healthd" if bus == "system" else f"healthd --bus '{bus}'"
-        return Unavailable(f"healthd is not running; start it with: {how}")
+        to = place(bus)
+        there = f" on {to.host}" if to.host else ""
+        how = f"{systemctl(bus)} start healthd" if to.bus == "system" else f"healthd --bus '{to.bus}'"
+        return Unavailable(f"healthd is not running{there}; start it with: {how}")
     if name == STANDARD + "AccessDenied":
         return Unavailable(
             "the bus's policy refuses to talk to healthd; is its file org.healthd.Health1.conf in "
             "/usr/share/dbus-1/system.d?"
         )
     if name == STANDARD + "NoReply":
-        return Unavailable("healthd ended before it answered; see: systemctl status healthd")
+        return Unavailable(f"healthd ended before it answered; see: {systemctl(bus)} status healthd")
     if name in _MEANT:
         return _MEANT[name](text)
     return Unavailable(f"healthd refuses: {text or name}")

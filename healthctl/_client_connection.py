@@ -1,7 +1,9 @@
 """The connection behind `client.py`: which bus is meant, and why it can't be had."""
 
 import os
-from typing import Any
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
 
 from jeepney import DBusErrorResponse
 from jeepney.auth import AuthenticationError
@@ -9,9 +11,16 @@ from jeepney.bus import get_connectable_addresses
 from jeepney.io.blocking import DBusConnection, prep_socket
 
 from healthctl.errors import Unavailable
+from healthctl.place import place
+
+if TYPE_CHECKING:
+    from healthctl.tunnel import Tunnel
 
 TIMEOUT = 5.0
 """The longest wait for an answer, seconds."""
+_DISTANT = 3
+_DIALOG = 300.0
+"""The longest wait for another machine while ssh may ask a person, seconds."""
 
 _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
@@ -19,26 +28,76 @@ _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 class Connection(DBusConnection):  # type: ignore[misc]  # jeepney carries no types
     """A connection on which no answer is awaited for ever, the one to Hello included."""
 
-    def __init__(self, path: str, patience: float) -> None:
+    def __init__(self, sock: socket.socket, patience: float, tunnel: "Tunnel | None" = None) -> None:
         self._patience = patience
-        super().__init__(prep_socket(path, timeout=patience))
+        self._tunnel = tunnel
+        super().__init__(sock)
 
     def send_and_get_reply(self, message: Any, *, timeout: float | None = None) -> Any:
         """Send a call and return its answer; raises TimeoutError where none comes in time."""
         return super().send_and_get_reply(message, timeout=self._patience if timeout is None else timeout)
 
+    def loss(self, error: OSError) -> str:
+        """Say what has become of the connection, of which `error` came."""
+        reason = f"the connection to the bus is lost: {error.strerror or error}"
+        return self._tunnel.reason() if self._tunnel else reason
 
-def connect(bus: str, patience: float) -> Connection:
-    """Connect to `system`, `session` or a D-Bus address, on which an answer may take so many seconds.
+    def close(self) -> None:
+        """End the connection, and what leads to it."""
+        super().close()
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel:
+            tunnel.close()
+
+
+def dial(bus: str, patience: float, *, asks: bool) -> "Tunnel | None":
+    """Set out for the bus of another machine; `None` for one of this machine, which takes no time to reach.
+
+    Where there is somebody and `asks`, ssh may ask them. Else it may take `_DISTANT` times as long as any answer.
+    Raises Unavailable.
+    """
+    to = place(bus)
+    if not to.host:
+        return None
+    # Only here: it takes a while, and most are content with this machine.
+    from healthctl.tunnel import Tunnel  # noqa: PLC0415
+
+    is_asking = asks and sys.stdin is not None and sys.stdin.isatty()
+    return Tunnel(to, _DIALOG if is_asking else _DISTANT * patience, asks=is_asking)
+
+
+def connect(bus: str, patience: float, *, asks: bool = True, tunnel: "Tunnel | None" = None) -> Connection:
+    """Connect to a bus (`place.py`), on which an answer may take so many seconds; `tunnel` is what `dial` has begun.
 
     Raises Unavailable.
     """
+    tunnel = tunnel or dial(bus, patience, asks=asks)
+    return _through(tunnel, patience) if tunnel else _directly(bus, patience)
+
+
+def _through(tunnel: "Tunnel", patience: float) -> Connection:
+    try:
+        tunnel.authenticate()
+        return Connection(tunnel.socket, patience, tunnel)
+    except DBusErrorResponse as error:
+        reason = tunnel.named(f"the bus there takes no more clients: {error.name}")
+    except TimeoutError:
+        reason = tunnel.named(f"the bus there has not answered for {patience:.0f} s")
+    except OSError:
+        reason = tunnel.reason()
+    except Unavailable as error:
+        reason = str(error)
+    tunnel.close()
+    raise Unavailable(reason)
+
+
+def _directly(bus: str, patience: float) -> Connection:
     address = _address(bus)
     reason = "it has no address of a kind that can be used"
     try:
         for path in get_connectable_addresses(address):
             try:
-                return Connection(path, patience)
+                return Connection(prep_socket(path, timeout=patience), patience)
             except TimeoutError:
                 reason = f"it has not answered for {patience:.0f} s"
             except DBusErrorResponse as error:

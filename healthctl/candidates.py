@@ -38,6 +38,12 @@ def gauges(context: click.Context, parameter: click.Parameter, incomplete: str) 
     return _metrics({name: row for name, row in known.items() if row.get("kind") == "gauge"}, incomplete)
 
 
+def units(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG001
+    """Return the units that may be meant, and `none`."""
+    rows = _ask(context, lambda client: client.metrics()).values()
+    return _items(((unit, "") for unit in sorted({str(row.get("unit") or "none") for row in rows})), incomplete)
+
+
 def _metrics(known: Rows, incomplete: str) -> "list[CompletionItem]":
     found = {name: row for name, row in known.items() if name.startswith(incomplete.partition("@")[0])}
     if "@" in incomplete or len(found) == 1:
@@ -146,7 +152,7 @@ def _ask(context: click.Context, question: "Callable[[Client], Rows]") -> Rows:
     from healthctl.client import Client  # noqa: PLC0415  # a command has its own reason to import it, or none
 
     try:
-        with Client(context.ensure_object(Settings).bus, patience=_PATIENCE, start=False) as client:
+        with Client(context.ensure_object(Settings).bus, patience=_PATIENCE, start=False, asks=False) as client:
             return question(client)
     except HealthctlError:
         return {}

@@ -1,7 +1,7 @@
 """The edge of the `healthctl` command: whatever happens becomes an exit code, and at most one line of error.
 
-A configuration that has faults gets a line more for each. click comes with `group`, which is imported last: it takes
-most of the start-up, and Ctrl-C is quiet by then.
+A configuration that has faults gets a line more for each. click comes with `group`, which is imported last, and not at
+all for what `shortcut` can do: it takes most of the start-up, and Ctrl-C is quiet by then.
 """
 
 import os
@@ -32,7 +32,9 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run a command line and return the exit code."""
     try:
-        code: int = import_module("healthctl.group").run(arguments)
+        code: int | None = import_module("healthctl.shortcut").run(arguments)
+        if code is None:
+            code = int(import_module("healthctl.group").run(arguments))
         sys.stdout.flush()
         return code
     except BrokenPipeError:

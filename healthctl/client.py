@@ -1,21 +1,33 @@
 """The only door to the bus on this side: blocking calls, each with a deadline, and errors that a user can act on."""
 
-import json
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import isfinite
 from time import monotonic, time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from jeepney import DBusAddress, HeaderFields, MatchRule, MessageFlag, MessageType, new_method_call
+from jeepney import (
+    DBusAddress,
+    HeaderFields,
+    MatchRule,
+    MessageFlag,
+    MessageType,
+    new_method_call,
+    new_method_return,
+)
 
-from healthctl._client_answers import ABSENT, fault, known, refusal
+from healthctl._client_answers import ABSENT, Sample, described, fault, known, points, refusal, sample, source
+from healthctl._client_arguments import condition_path, rule_of, until_usec, usec
 from healthctl._client_connection import TIMEOUT, connect
+from healthctl._client_questions import Questions
 from healthctl.errors import Unavailable
+from healthctl.place import place, systemctl
 from healthctl.series import Point
 from healthd import protocol
+
+if TYPE_CHECKING:
+    from healthctl.tunnel import Tunnel
 
 _CHANGE, _DIALOG = 30.0, 300.0
 """The longest waits for a change, without and with a person whom polkit may ask, seconds."""
@@ -37,6 +49,8 @@ _ANSWERS = {
     "Read": "a{sv}",
     "GetHistory": "a(tddd)",
     "GetEvents": "as",
+    "Watch": "ua{sv}",
+    "Unwatch": "",
 }
 _BUS = "org.freedesktop.DBus"
 _DRIVER = DBusAddress("/org/freedesktop/DBus", bus_name=_BUS, interface=_BUS)
@@ -44,21 +58,27 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 class Client:
-    """A connection to healthd on `bus`: `system`, `session` or a D-Bus address.
+    """A connection to healthd on `bus`, of this machine or another one (`place.py`).
 
     An answer may take `patience` seconds; a healthd that does not run is started where the bus can, but for `start`;
-    one that has answered is not started again: who ended it meant it.
+    one that has answered is not started again: who ended it meant it. On the way to another machine ssh may ask who
+    sits here, but for `asks`; `tunnel` is one that was begun already.
     Every method raises Unavailable where healthd can't be reached or does not answer in time.
     """
 
-    def __init__(self, bus: str, *, patience: float = TIMEOUT, start: bool = True) -> None:
+    def __init__(
+        self, bus: str, *, patience: float = TIMEOUT, start: bool = True, asks: bool = True,
+        tunnel: "Tunnel | None" = None,
+    ) -> None:  # fmt: skip
         self._bus = bus
         self._flags = MessageFlag(0) if start else MessageFlag.no_auto_start
         self._serial = 0
         self._deadline = 0.0
+        self._patience = patience
         self._owner = ""
         self._signals: deque[Any] = deque()
-        self._connection = connect(bus, patience)
+        self._connection = connect(bus, patience, asks=asks, tunnel=tunnel)
+        self._questions = Questions(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -72,10 +92,13 @@ class Client:
 
     def describe(self) -> dict[str, Any]:
         """Return the object that `Describe` gives."""
-        return _object(self._call("Describe"))
+        return described(self._call("Describe"))
 
     def now(self) -> float:
-        """Return the time there, seconds since 1970: ours, unless what is served was recorded at another one."""
+        """Return the time there, seconds since 1970.
+
+        It is ours, unless what is served was recorded at another one, or the clock is that of another machine.
+        """
         # Only here: what shows the present does without.
         from datetime import datetime  # noqa: PLC0415
 
@@ -84,7 +107,7 @@ class Client:
             told = datetime.fromisoformat(self.describe()["time"]).timestamp()
         except (KeyError, TypeError, ValueError):
             return present
-        return told if abs(told - present) > _ANOTHER_TIME else present
+        return told if place(self._bus).host or abs(told - present) > _ANOTHER_TIME else present
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Return what each metric is, by `family.field`."""
@@ -107,14 +130,14 @@ class Client:
 
         Raises UnknownCondition where there is none of that name.
         """
-        return _object(self._call("Explain", "s", (condition,)))
+        return described(self._call("Explain", "s", (condition,)))
 
     def acknowledge(self, rule: str, instance: str, until: float | None) -> None:
         """Take note of a condition until a time, seconds since 1970; `None`: until it is over or becomes worse.
 
         Raises NotAllowed where this user may not, and UnknownCondition where there is none that is not ok.
         """
-        options = {} if until is None else {"until_usec": ("t", _usec(until))}
+        options = {} if until is None else {"until_usec": ("t", usec(until))}
         self._change("Acknowledge", "oa{sv}", (condition_path(rule, instance), options))
 
     def reload(self) -> None:
@@ -143,27 +166,25 @@ class Client:
 
         Raises UnknownMetric where it is no number that goes up and down.
         """
-        rows = self._call("GetHistory", "sttu", (metric, _usec(since), _until(until), most))
-        points = (Point(usec / 1e6, low, mean, high) for usec, low, mean, high in rows)
-        return [point for point in points if all(map(isfinite, point))]
+        return points(self._call("GetHistory", "sttu", (metric, usec(since), until_usec(until), most)))
 
     def events(self, since: float, until: float | None, names: Sequence[str], most: int) -> list[str]:
         """Return the newest events as lines of JSON, oldest first, at most so many.
 
         A name may end in `.*`; without names, all that are no samples.
         """
-        lines: list[str] = self._call("GetEvents", "ttasu", (_usec(since), _until(until), list(names), most))
+        lines: list[str] = self._call("GetEvents", "ttasu", (usec(since), until_usec(until), list(names), most))
         return lines
 
     def subscribe(self) -> None:
         """Have the bus bring each event from now on; `happened` returns them."""
-        self._subscribe(_signal(protocol.MANAGER, "Event"))
+        self._subscribe(rule_of(protocol.MANAGER, "Event"))
 
     def subscribe_to_health(self) -> None:
         """Have the bus tell from now on when the verdict or a condition changes; `judged` knows of it."""
-        verdict = _signal(_PROPERTIES, "PropertiesChanged")
+        verdict = rule_of(_PROPERTIES, "PropertiesChanged")
         verdict.add_arg_condition(0, protocol.MANAGER)
-        self._subscribe(verdict, _signal(protocol.MANAGER, "Transition"))
+        self._subscribe(verdict, rule_of(protocol.MANAGER, "Transition"))
 
     def _subscribe(self, *wanted: MatchRule) -> None:
         leaving = MatchRule(type="signal", sender=_BUS, interface=_BUS, member="NameOwnerChanged")
@@ -180,7 +201,7 @@ class Client:
         Those that come before the answer to `events` are among them. Raises Unavailable when healthd has gone.
         """
         for message in self._come():
-            if _source(message) == (self._owner, protocol.MANAGER, "Event", "sts"):
+            if source(message) == (self._owner, protocol.MANAGER, "Event", "sts"):
                 name, _, line = message.body
                 yield name, line
 
@@ -192,8 +213,35 @@ class Client:
         verdict = self._owner, _PROPERTIES, "PropertiesChanged", "sa{sv}as"
         condition = self._owner, protocol.MANAGER, "Transition", "sssa{sv}"
         # All that have come: one answer to `describe` is later than any of them.
-        sources = [_source(message) for message in self._come()]
+        sources = [source(message) for message in self._come()]
         return verdict in sources or condition in sources
+
+    def watch(self, metrics: Sequence[str], seconds: float | None) -> tuple[int, float]:
+        """Watch metrics, and return the number of the watch and its interval, seconds; `None`: as they are sampled.
+
+        `samples` returns what comes. Raises UnknownMetric where one of them is none of healthd's.
+        """
+        # By that it sees whether we take what it sends.
+        self._connection.filter(MatchRule(type="method_call", member="Ping"), queue=self._signals)
+        self._subscribe()
+        options = {} if seconds is None else {"interval_usec": ("t", usec(seconds))}
+        number, accepted = self._call("Watch", "asa{sv}", (list(metrics), options))
+        return number, known(accepted)["interval_usec"] / 1e6
+
+    def unwatch(self, number: int) -> None:
+        """End a watch."""
+        self._call("Unwatch", "u", (number,))
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples that have come. Raises Unavailable when healthd has gone, or has closed a watch."""
+        for message in self._come():
+            found = source(message)
+            if message.header.message_type is MessageType.method_call:
+                self._connection.send(new_method_return(message))
+            elif found == (self._owner, protocol.MANAGER, "Sample", "utta{sv}"):
+                yield sample(message.body)
+            elif found == (self._owner, protocol.MANAGER, "WatchClosed", "us"):
+                raise Unavailable(f"healthd has closed the watch: {message.body[1]}")
 
     def _come(self) -> Iterator[Any]:
         """Yield the signals that have come, whoever sent them: anyone may send us one."""
@@ -212,7 +260,7 @@ class Client:
     def _left(self, message: Any) -> bool:
         """Tell whether a signal says that the healthd that has answered is gone."""
         change = _BUS, _BUS, "NameOwnerChanged", "sss"
-        return _source(message) == change and tuple(message.body[:2]) == (protocol.BUS_NAME, self._owner)
+        return source(message) == change and tuple(message.body[:2]) == (protocol.BUS_NAME, self._owner)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when an answer comes, or an event."""
@@ -220,36 +268,49 @@ class Client:
 
     def ask(self) -> None:
         """Call `Describe` without waiting; `answer` has what comes of it."""
-        self._serial = next(self._connection.outgoing_serial)
         self._deadline = monotonic() + TIMEOUT
-        call = new_method_call(_MANAGER, "Describe")
-        call.header.flags |= self._flags
         with self._faults():
-            self._connection.send(call, serial=self._serial)
+            self._serial = self._questions.put(self._to("Describe"))
+
+    def ask_history(self, metric: str, since: float, most: int) -> int:
+        """Ask as `history` does without waiting, and return the number by which `answered_history` knows of it."""
+        with self._faults():
+            return self._questions.put(self._to("GetHistory", "sttu", (metric, usec(since), until_usec(None), most)))
 
     @property
     def patience(self) -> float:
         """How much longer the answer to `ask` may take, seconds."""
         return max(0.0, self._deadline - monotonic())
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that nobody has asked for yet."""
+        return self._questions.has_answers or bool(self._signals)
+
     def answer(self) -> dict[str, Any] | None:
         """Return the answer to `ask` as far as it has come: `None` while it has not."""
         with self._faults():
-            try:
-                while True:
-                    message = self._connection.receive(timeout=0)
-                    if message.header.fields.get(HeaderFields.reply_serial) == self._serial:
-                        return _object(self._content("Describe", message))
-            except TimeoutError:
-                if not self.patience:
-                    raise
-                return None
+            message = self._questions.take(self._serial)
+            if message is None and not self.patience:
+                raise TimeoutError
+        return None if message is None else described(self._content("Describe", message))
 
-    def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> Any:
+    def answered_history(self, number: int) -> list[Point] | None:
+        """Return what came of `ask_history`, nothing where healthd has none; `None` while there is no answer."""
+        with self._faults():
+            message = self._questions.take(number)
+        if message is None or message.header.message_type is MessageType.error:
+            return None if message is None else []
+        return points(self._content("GetHistory", message))
+
+    def _to(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> Any:
         call = new_method_call(_MANAGER, method, signature, body)
         call.header.flags |= self._flags
+        return call
+
+    def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> Any:
         with self._faults():
-            return self._content(method, self._connection.send_and_get_reply(call))
+            return self._content(method, self._connection.send_and_get_reply(self._to(method, signature, body)))
 
     def _change(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> None:
         """Call what not everybody may; where there is somebody to ask, polkit may ask them."""
@@ -267,7 +328,7 @@ class Client:
             raise Unavailable(f"what answers as healthd is none that this healthctl knows: {method} is not as it was")
         self._owner = str(fields.get(HeaderFields.sender, ""))
         self._flags = MessageFlag.no_auto_start
-        return message.body[0] if message.body else None
+        return message.body[0] if len(message.body) == 1 else message.body
 
     def _checked(self, method: str, message: Any) -> None:
         """Raise what an error reply means."""
@@ -276,57 +337,11 @@ class Client:
             raise refusal(self._bus, method, name, " ".join(str(part) for part in message.body))
 
     @contextmanager
-    def _faults(self, patience: float = TIMEOUT) -> Iterator[None]:
+    def _faults(self, patience: float | None = None) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
-            raise Unavailable(
-                f"healthd has not answered for {patience:.0f} s; see: systemctl status healthd"
-            ) from error
+            hint = f"see: {systemctl(self._bus)} status healthd"
+            raise Unavailable(f"healthd has not answered for {patience or self._patience:.0f} s; {hint}") from error
         except OSError as error:
-            raise Unavailable(f"the connection to the bus is lost: {error.strerror or error}") from error
-
-
-def _object(text: Any) -> dict[str, Any]:
-    try:
-        content = json.loads(text, parse_constant=lambda _: None)
-    except (TypeError, ValueError) as error:
-        raise Unavailable(f"healthd's description can't be read: {error}") from error
-    if not isinstance(content, dict):
-        raise Unavailable("healthd's description can't be read: it is no object")
-    return content
-
-
-def condition_path(rule: str, instance: str) -> str:
-    """Return the path of a condition's object, the instance in systemd's escaping: `/home` is `_2fhome`."""
-    path = f"{protocol.ROOT}/condition/{rule}"
-    return f"{path}/{_escaped(instance)}" if instance else path
-
-
-def _escaped(label: str) -> str:
-    """Escape what an object path can't hold, and a leading digit (sd_bus_path_encode(3))."""
-    letters = (chr(byte) for byte in label.encode("utf-8", "replace"))
-    return "".join(
-        letter if letter.isascii() and (letter.isalpha() or (letter.isdigit() and position)) else f"_{ord(letter):02x}"
-        for position, letter in enumerate(letters)
-    )
-
-
-def _signal(interface: str, member: str) -> MatchRule:
-    """Return the rule for a signal of healthd."""
-    return MatchRule(type="signal", sender=protocol.BUS_NAME, path=protocol.ROOT, interface=interface, member=member)
-
-
-def _source(message: Any) -> tuple[Any, ...]:
-    """Return whose signal it is, and which."""
-    fields = (HeaderFields.sender, HeaderFields.interface, HeaderFields.member, HeaderFields.signature)
-    return tuple(message.header.fields.get(field) for field in fields)
-
-
-def _usec(seconds: float) -> int:
-    return max(0, round(seconds * 1_000_000))
-
-
-def _until(seconds: float | None) -> int:
-    """Return what the bus takes for the end of a time: 0 is the present, and nothing else."""
-    return 0 if seconds is None else max(1, _usec(seconds))
+            raise Unavailable(self._connection.loss(error)) from error

@@ -2,15 +2,15 @@
 
 import os
 from importlib import import_module
+from typing import Any
 
 import click
 
 from healthctl.errors import UsageError
 from healthctl.options import shared
+from healthctl.settings import ASKED
 from healthd import protocol
 
-ASKED = "_HEALTHCTL_COMPLETE"
-"""The variable by which a shell asks how to go on."""
 # Here, so that the list of commands needs none of them.
 COMMANDS = {
     "status": "How the machine is; what happens without a command.",
@@ -33,7 +33,38 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+_EXAMPLES = """\b
+Examples:
+  healthctl                              how the machine is
+  healthctl why                          what is wrong, and what to do
+  healthctl watch
+  healthctl get memory.percent
+  healthctl history cpu.busy --since -1d
+  healthctl -H pi4,nas status
+
+Exit codes: 0 done; status and check: 0 ok or notice, 1 warning, 2 critical, 3 unknown; doctor: 0 all is
+well, 1 degraded, 2 broken; 64 usage; 69 healthd can't be reached; 75 waited in vain; 77 not allowed; 78 the
+configuration has faults.
+"""
+
+
+class Group(click.Group):
+    """A group that tells which of its commands may have been meant."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the name of a command, the command and its arguments; raises UsageError."""
+        name = args[0]
+        if ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name):
+            return super().resolve_command(ctx, args)
+        # Only here: who spells well does without.
+        from healthctl.address import similar  # noqa: PLC0415
+
+        meant = similar(name, self.list_commands(ctx))
+        hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+        raise click.UsageError(f"no such command '{name}'{hint}", ctx)
+
+
+class LazyGroup(Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -58,9 +89,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; status and check: 0 ok or notice, 1 warning, 2 critical, 3 unknown; doctor: 0 all is "
-    "well, 1 degraded, 2 broken; 64 usage; "
-    "69 healthd can't be reached; 75 waited in vain; 77 not allowed; 78 the configuration has faults.",
+    epilog=_EXAMPLES,
 )
 @shared
 @click.version_option(protocol.VERSION, prog_name="healthctl")
@@ -92,5 +121,12 @@ def run(arguments: list[str]) -> int:
         return leave.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "healthctl"
-        message = error.format_message().rstrip(".")
-        raise UsageError(f"{message[:1].lower()}{message[1:]}; try '{path} --help'") from error
+        message = _similar(error) if isinstance(error, click.NoSuchOption) else error.format_message().rstrip(".")
+        also = " see: " if message.endswith("?") else "; try "
+        raise UsageError(f"{message[:1].lower()}{message[1:]}{also}'{path} --help'") from error
+
+
+def _similar(error: click.NoSuchOption) -> str:
+    """Say which options may have been meant: in one voice over click's versions."""
+    hint = f"; did you mean {' or '.join(error.possibilities)}?" if error.possibilities else ""
+    return f"no such option '{error.option_name}'{hint}"

@@ -104,7 +104,7 @@ class Installation:
         except TimeoutError as error:
             raise Unavailable(f"{whom} has not answered for {TIMEOUT:.0f} s") from error
         except OSError as error:
-            raise Unavailable(f"the connection to the bus is lost: {error.strerror or error}") from error
+            raise Unavailable(self._connection.loss(error)) from error
 
 
 def policy(directories: tuple[str, ...] = POLICIES) -> str:

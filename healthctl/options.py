@@ -1,23 +1,19 @@
-"""What every command understands: which bus, JSON or text, colour or not."""
+"""What every command understands: which machine and bus, JSON or text, colour or not."""
 
-import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 
+from healthctl import place
+from healthctl.errors import UsageError
+from healthctl.settings import Settings
 from healthd import protocol
 
+__all__ = ["Settings", "local", "shared"]
+
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class Settings:
-    """What the options before and after the subcommand say together: the later one wins."""
-
-    def __init__(self) -> None:
-        self.bus = os.environ.get(protocol.BUS_VARIABLE) or "system"
-        self.color = "auto"
-        self.json = False
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -26,18 +22,35 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 def _keep_bus(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    if value and value not in ("system", "session") and ":" not in value:
+    if value and value not in ("system", "session") and (":" not in value or value.startswith(place.SCHEME)):
         raise click.BadParameter(f"'{value}' is none of system, session or a D-Bus address (unix:path=/…)")
     _keep(context, parameter, value)
+
+
+def _keep_hosts(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    try:
+        _keep(context, parameter, None if value is None else place.hosts(value))
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 _OPTIONS = (
     click.option(
         "--bus",
+        "named_bus",
         metavar="system|session|ADDRESS",
         callback=_keep_bus,
         expose_value=False,
-        help=f"Where healthd is; {protocol.BUS_VARIABLE} names it too.  [default: system]",
+        help=f"Where healthd is, with -H there; {protocol.BUS_VARIABLE} names it too.  [default: system]",
+    ),
+    click.option(
+        "-H",
+        "--host",
+        "hosts",
+        metavar="[USER@]HOST[:PORT][,...]",
+        callback=_keep_hosts,
+        expose_value=False,
+        help="Another machine, over ssh; several for status and check.",
     ),
     click.option("--json", is_flag=True, callback=_keep, expose_value=False, help="Write JSON, unknown as null."),
     click.option(
@@ -47,6 +60,9 @@ _OPTIONS = (
         expose_value=False,
         help="Colour the text; auto: on a terminal, and where NO_COLOR is not set.",
     ),
+    click.option(
+        "--no-pager", is_flag=True, callback=_keep, expose_value=False, help="Write to the terminal, however long."
+    ),
 )
 
 
@@ -55,3 +71,17 @@ def shared(function: _F) -> _F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def local(function: _F) -> _F:
+    """Give a command the options that all have, and refuse another machine: it works on the files of this one."""
+
+    @wraps(function)
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        context = click.get_current_context()
+        if hosts := context.ensure_object(Settings).hosts:
+            there = f"{place.by_hand(hosts[0])} {context.command_path}"
+            raise UsageError(f"this works with the files of the machine that it runs on; try: {there}")
+        return function(*arguments, **options)
+
+    return shared(cast(_F, refuse))

@@ -3,48 +3,40 @@
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 from typing import Any
 
-from healthctl.client import Client
 from healthctl.errors import Unavailable
-
-_RETRY = 1.0
-"""Between two attempts to reach a daemon that is gone, seconds."""
+from healthctl.following import Following
 
 _PUBLISHED = 0.05
 """How long after the moment of a sample the daemon has surely taken it, seconds."""
 
 
-class Poll:
+class Poll(Following):
     """One question at a time, each at the moment when there is something new to know.
 
     `seconds` between two questions is the daemon's own interval where it is `None`.
     """
 
     def __init__(self, bus: str, seconds: float | None) -> None:
-        self._bus = bus
+        super().__init__(bus)
         self._seconds = seconds
-        self._client: Client | None = None
-        self._start = True
-        """Whether to have healthd started: not any more once it has answered, for who ended it meant it."""
         self._asked = False
-        self._due = 0.0
         self._shown: object = None
 
     def close(self) -> None:
         """End the connection."""
-        if self._client:
-            self._client.close()
-        self._client, self._asked, self._shown = None, False, None
+        super().close()
+        self._asked, self._shown = False, None
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the answer comes; -1 while none is awaited."""
-        return self._client.fileno() if self._client and self._asked else -1
+        return -1 if self._client and not self._asked else super().fileno()
 
     @property
-    def wait(self) -> float:
+    def wait(self) -> float | None:
         """How long there is nothing to do unless the descriptor becomes readable, seconds."""
-        if self._client and self._asked:
-            return self._client.patience
-        return max(0.0, self._due - monotonic())
+        if not self._client:
+            return super().wait
+        return self._client.patience if self._asked else max(0.0, self._due - monotonic())
 
     def advance(self) -> dict[str, Any] | None:
         """Do what is to be done now and return a sample that was not returned before.
@@ -54,22 +46,22 @@ class Poll:
         try:
             return self._advance()
         except Unavailable:
-            self.close()
-            self._due = monotonic() + _RETRY
+            self._lost()
             raise
 
     def _advance(self) -> dict[str, Any] | None:
         if not self._asked:
-            if monotonic() < self._due:
+            client = (self._client or self._connect()) if monotonic() >= self._due else None
+            if not client:
                 return None
-            self._client = self._client or Client(self._bus, start=self._start)
-            self._client.ask()
+            client.ask()
             self._asked = True
         assert self._client is not None
         described = self._client.answer()
         if described is None:
             return None
-        self._asked = self._start = False
+        self._asked = False
+        self._answered()
         interval = _positive(described.get("interval"))
         period = self._seconds or interval
         sample = described.get("boot_id"), described.get("seq")

@@ -10,6 +10,9 @@ from typing import Any, Self
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
 _LEAVE = "\x1b[?25h\x1b[?1049l"
+# What is written between them is shown at once, where the terminal knows of that, and without wrapping: a character
+# that is wider than it was taken for spoils no more than its line.
+_BEGIN, _END = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
 
 
 class Signals:
@@ -65,6 +68,8 @@ class Screen:
         self._keys = sys.stdin.fileno() if sys.stdin.isatty() else -1
         self._entered = False
         self._modes: list[Any] = []
+        self._shown: list[str] = []
+        """What is known to be on the screen."""
 
     def enter(self) -> None:
         """Take the terminal, or take it again after somebody else has used it."""
@@ -75,6 +80,7 @@ class Screen:
             modes[3] &= ~(termios.ICANON | termios.ECHO)
             termios.tcsetattr(self._keys, termios.TCSADRAIN, modes)
         self._entered = True
+        self.forget()
         self._write(_ENTER)
 
     def leave(self) -> None:
@@ -107,15 +113,25 @@ class Screen:
             size = os.terminal_size((0, 0))
         return os.terminal_size((size.columns or 80, size.lines or 24))
 
+    def forget(self) -> None:
+        """Draw everything the next time: a terminal that was resized has moved what was there, if only for a moment."""
+        self._shown = []
+
     def draw(self, lines: Sequence[str]) -> None:
-        """Put lines, none wider and no more than the screen, over what is there, in one write."""
+        """Put lines, none wider and no more than the screen, over what is there: those that changed, in one write."""
         if not self._entered:
             self.enter()
-        # Cleared before it is written: after a line as wide as the screen the cursor still stands on its end.
-        body = "\r\n".join(f"\x1b[2K{line}" for line in lines)
-        rest = "\r\n\x1b[J" if len(lines) < self.size().lines else ""
-        # Without wrapping, a character that is wider than it was taken for spoils no more than its line.
-        self._write(f"\x1b[?7l\x1b[H{body}{rest}\x1b[?7h")
+        pieces = [
+            # Cleared before it is written: after a line as wide as the screen the cursor still stands on its end.
+            f"\x1b[{row}H\x1b[2K{line}"
+            for row, line in enumerate(lines, 1)
+            if row > len(self._shown) or self._shown[row - 1] != line
+        ]
+        if len(lines) < self.size().lines and len(lines) != len(self._shown):
+            pieces.append(f"\x1b[{len(lines) + 1}H\x1b[J")
+        self._shown = list(lines)
+        if pieces:
+            self._write(f"{_BEGIN}{''.join(pieces)}{_END}")
 
     def _write(self, text: str) -> None:
         content = text.encode(self._encoding, "replace")

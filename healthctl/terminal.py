@@ -1,13 +1,14 @@
 """Where the output goes: its width, whether it shows colour and Unicode, and how it is written."""
 
 import os
+import select
 import sys
 from collections.abc import Iterable
 
 from healthctl.render.style import Style
 
 _UNBOUNDED = 1_000_000
-_NARROW = 80
+_NARROW, _LOW = 80, 24
 
 
 def style(color: str) -> Style:
@@ -18,7 +19,15 @@ def style(color: str) -> Style:
         and not os.environ.get("NO_COLOR")
         and os.environ.get("TERM") not in (None, "", "dumb")
     )
-    return Style(colour=colour, unicode=_encodes("●…°↓█░") and not _plain_locale())
+    return Style(colour=colour, unicode=_encodes("●…°↓█░") and not _plain_locale(), colours=_colours())
+
+
+def _colours() -> int:
+    """Return how many colours the terminal has, by what it tells of itself."""
+    name = os.environ.get("TERM", "")
+    if os.environ.get("COLORTERM") in ("truecolor", "24bit") or name.endswith("-direct"):
+        return 1 << 24
+    return 256 if "256color" in name else 16
 
 
 def _encodes(text: str) -> bool:
@@ -53,9 +62,31 @@ def width(*, bounded: bool = True) -> int:
         return _NARROW if bounded else _UNBOUNDED
 
 
+def height() -> int:
+    """Return the lines of the output: the terminal's, or 24."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).lines or _LOW
+    except (OSError, ValueError):
+        return _LOW
+
+
 def write(lines: Iterable[str]) -> None:
     """Write lines and see them out; what the encoding lacks becomes a question mark."""
     text = "".join(f"{line}\n" for line in lines)
     encoding = sys.stdout.encoding or "ascii"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
+
+
+def pause(descriptor: int, seconds: float | None) -> None:
+    """Wait until a descriptor (-1: none) becomes readable, at most so many seconds (`None`: as long as it takes).
+
+    Raises BrokenPipeError when the reader of the output is gone, for whom the next line may be long in coming.
+    """
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    if descriptor >= 0:
+        poll.register(descriptor, select.POLLIN)
+    ready = dict(poll.poll(None if seconds is None else seconds * 1000))
+    if sys.stdout.fileno() in ready:
+        raise BrokenPipeError

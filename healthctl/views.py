@@ -1,12 +1,20 @@
-"""Where `watch` shows samples: the whole terminal, or line after line."""
+"""Where `watch` shows what comes: the whole terminal, or line after line."""
 
 import json
 import signal
 import sys
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from healthctl import terminal
 from healthctl.errors import complaint
+from healthctl.feed import Feed, News
+from healthctl.keys import Keys
+from healthctl.recent import Recent
+from healthctl.render.dashboard import dashboard
+from healthctl.render.dashboard_plain import plain
+from healthctl.render.dashboard_rows import Picture
+from healthctl.render.dashboard_state import Ui, press
+from healthctl.render.described import number
 from healthctl.render.status import status
 from healthctl.render.style import Style
 from healthctl.screen import Screen, obey
@@ -19,8 +27,8 @@ class View(Protocol):
     signals: ClassVar[tuple[signal.Signals, ...]]
     """The signals that `heed` is to be told of."""
 
-    def show(self, described: dict[str, Any]) -> None:
-        """Show a sample."""
+    def take(self, news: News, step: float) -> None:
+        """Take what came; something comes every `step` seconds."""
 
     def lost(self, reason: str) -> None:
         """Say that there is no daemon now."""
@@ -33,6 +41,9 @@ class View(Protocol):
 
     def typed(self) -> bool:
         """Tell whether to go on after what was typed."""
+
+    def refresh(self, feed: Feed) -> None:
+        """Show what has changed, and ask for what is missing."""
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -64,6 +75,9 @@ class _Roll:
         """Tell whether to go on after what was typed."""
         return True
 
+    def refresh(self, feed: Feed) -> None:
+        """Leave it at what is written already."""
+
     def close(self) -> None:
         """Leave nothing behind."""
 
@@ -71,10 +85,10 @@ class _Roll:
 class JsonRoll(_Roll):
     """One object a line."""
 
-    def show(self, described: dict[str, Any]) -> None:
+    def take(self, news: News, step: float) -> None:  # noqa: ARG002  # the screen's
         """Write the object."""
         self._lost = ""
-        terminal.write([json.dumps(described)])
+        terminal.write([json.dumps(news)])
 
 
 class TextRoll(_Roll):
@@ -85,12 +99,30 @@ class TextRoll(_Roll):
         self._style = style
         self._begun = False
 
-    def show(self, described: dict[str, Any]) -> None:
+    def take(self, news: News, step: float) -> None:  # noqa: ARG002  # the screen's
         """Write the screen."""
+        assert isinstance(news, dict)
         self._lost = ""
-        lines = status(described, terminal.width(), self._style)
+        lines = status(news, terminal.width(), self._style)
         terminal.write(["", *lines] if self._begun else lines)
         self._begun = True
+
+
+class PlainRoll(_Roll):
+    """One line of words a sample."""
+
+    def __init__(self, style: Style) -> None:
+        super().__init__()
+        self._style = style
+        self._recent = Recent(style)
+
+    def take(self, news: News, step: float) -> None:
+        """Write the line."""
+        self._lost = ""
+        self._recent.take(news, step)
+        # Beside samples that are watched, what is described is the same once more.
+        if self._recent.picture and (not isinstance(news, dict) or step >= (number(news, "interval") or 0.0)):
+            terminal.write([plain(self._recent.picture.described, self._style)])
 
 
 class Live:
@@ -109,18 +141,27 @@ class Live:
     def __init__(self, style: Style) -> None:
         self._style = style
         self._screen = Screen()
+        self._keys = Keys()
+        self._recent = Recent(style)
+        self._paused: Picture | None = None
+        self._ui = Ui()
         self._lost = ""
-        self._described: dict[str, Any] = {}
+        self._step = 1.0
+        self._is_old = False
+        """Whether something has changed since it was drawn."""
+        self._shown: list[str] = []
+        """The addresses of the metrics whose strips are on the screen."""
 
-    def show(self, described: dict[str, Any]) -> None:
-        """Draw the sample."""
-        self._described, self._lost = described, ""
-        self._draw()
+    def take(self, news: News, step: float) -> None:
+        """Take what came."""
+        self._recent.take(news, step)
+        self._step, self._lost = step, ""
+        self._is_old = True
 
     def lost(self, reason: str) -> None:
-        """Draw the last values faded, below the reason."""
+        """Show the last values faded, below the reason."""
+        self._is_old = self._is_old or reason != self._lost
         self._lost = reason
-        self._draw()
 
     def heed(self, number: int) -> bool:
         """Tell whether to go on after a signal."""
@@ -129,10 +170,10 @@ class Live:
             obey(number)
         if number in (signal.SIGTSTP, signal.SIGCONT):
             self._screen.enter()
-        if number in (signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH):
-            self._draw()
-            return True
-        return False
+        if number == signal.SIGWINCH:
+            self._screen.forget()
+        self._is_old = True
+        return number in (signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 
     def keyboard(self) -> int:
         """Return the descriptor of the keyboard; -1 where there is none."""
@@ -140,24 +181,36 @@ class Live:
 
     def typed(self) -> bool:
         """Tell whether to go on after what was typed."""
-        return "q" not in self._screen.typed()
+        for key in self._keys.of(self._screen.typed()):
+            self._ui = press(self._ui, key)
+            self._is_old = True
+        if not self._ui.paused:
+            self._paused = None
+        elif self._paused is None:
+            self._paused = self._recent.frozen()
+        return not self._ui.ended
+
+    def refresh(self, feed: Feed) -> None:
+        """Draw what has changed, and have loaded what was before."""
+        if self._is_old:
+            self._draw()
+            self._is_old = False
+        self._recent.load(self._shown, feed)
 
     def close(self) -> None:
         """Give the terminal back."""
         self._screen.leave()
 
     def _draw(self) -> None:
-        if not self._described:
+        picture = self._paused or self._recent.picture
+        if picture is None:
             return
         columns, height = self._screen.size()
-        dot, mark = self._style.glyphs.dot, self._style.glyphs.mark
-        lines = status(self._described, columns, self._style._replace(faded=bool(self._lost)))
+        banner = []
         if self._lost:
-            lines = [self._say(f"{dot} trying again: {self._lost}", protocol.CRITICAL, columns), "", *lines]
-        if len(lines) > height:
-            missing = len(lines) - height + 1
-            lines = [*lines[: height - 1], self._say(f"{mark} {missing} more lines", "dim", columns)]
-        self._screen.draw(lines)
-
-    def _say(self, text: str, role: str, columns: int) -> str:
-        return self._style.write([(self._style.clean(text), role)], columns)
+            text = self._style.clean(f"{self._style.glyphs.dot} trying again: {self._lost}")
+            banner = [self._style.write([(text, protocol.CRITICAL)], columns)]
+        style = self._style._replace(faded=bool(self._lost))
+        drawn = dashboard(picture, (columns, height - len(banner)), style, self._ui, self._step)
+        self._ui, self._shown = drawn.ui, drawn.addresses
+        self._screen.draw([*banner, *drawn.lines][:height])

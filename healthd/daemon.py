@@ -83,6 +83,7 @@ class Daemon:
         source = self._replay or self._runner
         assert source
         self._source: Source = source
+        self.faster = self._runner.faster if self._runner else None
         history = History(options.tiers, options.series)
         self._recorder = (
             Recorder(

@@ -15,9 +15,10 @@ what the bus does not take yet, and a frame is looked at before it is decoded:
 
 import asyncio
 import io
+import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -41,6 +42,7 @@ from healthd._dbus_messages import (
     Variant,
 )
 from healthd._dbus_signals import Signal, Signals
+from healthd._dbus_unicast import Unicast
 from healthd.errors import BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Patient",
     "Reply",
     "Signal",
+    "Unicast",
     "Variant",
     "connect",
 ]
@@ -70,8 +73,7 @@ BACKLOG = 128 * 1024
 _DRIVER_PATH = "/org/freedesktop/DBus"
 _START = 30.0
 """Longer than the bus daemon waits for a service that it starts, seconds."""
-_DO_NOT_QUEUE = 4
-_OWNED = (1, 4)
+_DO_NOT_QUEUE, _OWNED = 4, (1, 4)
 _TYPES = {kind.value: kind for kind in library.MessageType}
 
 
@@ -106,10 +108,6 @@ async def _connect(name: str) -> "Connection":
     return connection
 
 
-def _taken(name: str) -> NameTaken:
-    return NameTaken(f"{name} is taken: another healthd runs on this bus; stop it, or use another --bus")
-
-
 def _shown(name: str) -> str:
     return name.replace("\0", "@")
 
@@ -134,9 +132,8 @@ class Connection(asyncio.BufferedProtocol):
         self._departures = Departures(self.call_driver, tell_driver)
         self.signals = Signals(self.call_driver, tell_driver)
         """What is listened for."""
-        self._serial = 0
-        self._full = False
-        self._scheduled = False
+        self._serials = itertools.chain.from_iterable(itertools.repeat(range(1, 1 << 32)))
+        self._full = self._scheduled = False
 
     # For the owner of the connection.
 
@@ -168,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
         member: str,
         signature: str = "",
         *body: Any,
-        wait: float | None = 25.0,
+        wait: float | None = 25,
     ) -> list[Any]:
         """Call a method of a unique name (see `owner`), and return the body of its answer.
 
@@ -184,10 +181,7 @@ class Connection(asyncio.BufferedProtocol):
         self._calls.tell(name, signature, body, path=path, interface=interface, member=member)
 
     async def owner(self, name: str) -> str:
-        """Return the unique name of a service, which is started where it can be.
-
-        Raises CallError where there is none, and BusLost.
-        """
+        """Return the unique name of a service, which is started where it can be; raises CallError and BusLost."""
         try:
             return str((await self.call_driver("GetNameOwner", "s", name))[0])
         except CallError:
@@ -201,7 +195,7 @@ class Connection(asyncio.BufferedProtocol):
     async def require_free(self, name: str) -> None:
         """Raise NameTaken where a bus name is owned already."""
         if (await self.call_driver("NameHasOwner", "s", name))[0]:
-            raise _taken(name)
+            raise NameTaken(name)
 
     async def own(self, name: str) -> None:
         """Own a bus name, now or not at all.
@@ -218,11 +212,17 @@ class Connection(asyncio.BufferedProtocol):
                 "names, or give it a bus of its own with --bus"
             ) from None
         if answer[0] not in _OWNED:
-            raise _taken(name)
+            raise NameTaken(name)
 
     def signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
         """Send a signal to everyone who listens."""
         self._send(frames.SIGNAL, path=path, interface=interface, member=member, signature=signature, body=body)
+
+    def deliver(self, signals: Iterable[tuple[Unicast, bytes]]) -> None:
+        """Send signals to one client each, with bodies that are marshalled already, in one go."""
+        messages = [signal.message(next(self._serials), body) for signal, body in signals]
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(b"".join(messages))
 
     def close(self) -> None:
         """End the connection after what is unsent, or at once where the bus takes nothing; who waits gets no answer."""
@@ -348,11 +348,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _send(self, kind: int, reply: Reply | None = None, **parts: Any) -> int:
         """Marshal a message, hand it to the transport and return its serial; a lost connection takes nothing."""
-        self._serial = self._serial % 0xFFFFFFFF + 1
-        message = library.Message(message_type=_TYPES[kind], serial=self._serial, **parts)
+        serial = next(self._serials)
+        message = library.Message(message_type=_TYPES[kind], serial=serial, **parts)
         if self._transport and not self._transport.is_closing():
             encoded = message._marshall(False)  # noqa: SLF001  # the library's own connection does this
             if reply and reply.signature:
                 encoded = frames.with_body(encoded, reply.signature, reply.encoded)
             self._transport.write(encoded)
-        return self._serial
+        return serial

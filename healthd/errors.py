@@ -87,6 +87,9 @@ class BusLost(BusError):
 class NameTaken(BusError):
     """Another process owns the bus name."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is taken: another healthd runs on this bus; stop it, or use another --bus")
+
 
 class NotAllowed(BusError):
     """The bus's policy refuses."""

@@ -34,6 +34,16 @@ NOT_AVAILABLE = ERROR + ".NotAvailable"
 UNKNOWN_CONDITION = ERROR + ".UnknownCondition"
 UNKNOWN_COLLECTOR = ERROR + ".UnknownCollector"
 RELOAD_FAILED = ERROR + ".ReloadFailed"
+TOO_MANY_WATCHES = ERROR + ".TooManyWatches"
+UNKNOWN_WATCH = ERROR + ".UnknownWatch"
+
+# Optional parts of the API, as the property Features names them.
+WATCHES = "watches"
+# The smallest interval of a watch, seconds; all are multiples of it.
+MIN_WATCH_INTERVAL = 0.25
+# Why healthd ends a watch, beside FAILED.
+WATCHER_SLOW = "slow"
+STOPPING = "stopping"
 
 # Why something could not be observed; "" is the absence of a problem.
 PERMISSION = "permission"

@@ -75,20 +75,62 @@ def command(context: click.Context, only: tuple[str, ...]) -> None:
     """Write the verdict in one line, with performance data, and exit by it: for Nagios, Icinga, Zabbix or cron.
 
     With --only, the verdict is that of these conditions alone. What was acknowledged, what is caused by another
-    condition and what is but a notice does not count.
+    condition and what is but a notice does not count. Of several hosts, the verdict is the worst; a line for each
+    follows, and no performance data. One that can't be reached is unknown.
     """
     settings = context.ensure_object(Settings)
+    if len(settings.hosts) > 1:
+        context.exit(_several(settings, only))
     with Client(settings.bus) as client:
         conditions = chosen(client.conditions(), only)
-    counting = sorted((name for name in conditions if condition.counts(conditions[name])), key=_order(conditions))
-    severity = str(conditions[counting[0]]["severity"]) if counting else protocol.OK
-    if not conditions:
-        severity = protocol.UNKNOWN
+    severity, counting = _verdict(conditions)
     if settings.json:
         terminal.write([json.dumps({"severity": severity, "reasons": counting, "conditions": conditions})])
     else:
         terminal.write([draw(severity, counting, conditions, terminal.style("never"))])
     context.exit(_CODES.get(severity, protocol.EXIT_UNKNOWN))
+
+
+def _verdict(conditions: Conditions) -> tuple[str, list[str]]:
+    """Return the severity of conditions, and those that make it so, the worst first."""
+    counting = sorted((name for name in conditions if condition.counts(conditions[name])), key=_order(conditions))
+    if counting:
+        return str(conditions[counting[0]]["severity"]), counting
+    return protocol.OK if conditions else protocol.UNKNOWN, []
+
+
+def _several(settings: Settings, only: tuple[str, ...]) -> int:
+    """Write the verdict on several machines, and return the exit code."""
+    # Only here: it takes a while, and most are content with one.
+    from healthctl import hosts  # noqa: PLC0415
+
+    verdicts: dict[str, dict[str, Any]] = {}
+    for host, found, problem in hosts.ask(settings.buses, lambda client: chosen(client.conditions(), only)):
+        if problem:
+            verdicts[host] = {"severity": protocol.UNKNOWN, "unreachable": problem}
+        else:
+            severity, counting = _verdict(found)
+            verdicts[host] = {"severity": severity, "reasons": counting, "conditions": found}
+    verdicts = dict(sorted(verdicts.items(), key=lambda each: condition.place(each[1]["severity"])))
+    worst = str(next(iter(verdicts.values()))["severity"])
+    if settings.json:
+        terminal.write([json.dumps({"severity": worst, "hosts": verdicts})])
+    else:
+        terminal.write(draw_hosts(worst, verdicts, terminal.style("never")))
+    return _CODES.get(worst, protocol.EXIT_UNKNOWN)
+
+
+def draw_hosts(severity: str, verdicts: Mapping[str, Mapping[str, Any]], style: Style) -> list[str]:
+    """Write the worst verdict with the hosts of each, and below it a line for every host."""
+    of: dict[str, list[str]] = {}
+    for host, verdict in verdicts.items():
+        of.setdefault(str(verdict["severity"]), []).append(host)
+    every = "; ".join(f"{each}: {', '.join(names)}" for each, names in of.items())
+    lines = [f"HEALTH {severity.upper()} - {every}"]
+    for host, verdict in verdicts.items():
+        words = verdict.get("unreachable") or _reasons(verdict["reasons"], verdict["conditions"], style)
+        lines.append(f"{host}: {str(verdict['severity']).upper()} - {words}")
+    return [_plain(style.clean(line)) for line in lines]
 
 
 def chosen(conditions: Conditions, only: Iterable[str]) -> Conditions:
@@ -105,12 +147,15 @@ def chosen(conditions: Conditions, only: Iterable[str]) -> Conditions:
 
 def draw(severity: str, counting: Iterable[str], conditions: Conditions, style: Style) -> str:
     """Write the line: the verdict, its reasons, and the values of all conditions."""
-    reasons = "; ".join(_reason(name, conditions[name], style) for name in counting)
-    if not reasons:
-        reasons = f"conditions judged: {len(conditions)}{_ignored(conditions)}"
+    reasons = _reasons(counting, conditions, style)
     values = " ".join(_performance(name, row) for name, row in conditions.items() if row.get("value") is not None)
     line = f"HEALTH {severity.upper()} - {_plain(style.clean(reasons))}"
     return f"{line} | {_plain(style.clean(values))}" if values else line
+
+
+def _reasons(counting: Iterable[str], conditions: Conditions, style: Style) -> str:
+    reasons = "; ".join(_reason(name, conditions[name], style) for name in counting)
+    return reasons or f"conditions judged: {len(conditions)}{_ignored(conditions)}"
 
 
 def _reason(name: str, row: dict[str, Any], style: Style) -> str:

@@ -11,6 +11,7 @@ from healthctl import candidates, terminal
 from healthctl.client import Client
 from healthctl.errors import UsageError
 from healthctl.options import Settings, shared
+from healthctl.pager import page
 from healthctl.render.availability import availability
 from healthctl.render.style import Style
 from healthctl.render.table import table
@@ -54,6 +55,8 @@ def command(context: click.Context, enable: tuple[str, ...], disable: tuple[str,
     """
     settings = context.ensure_object(Settings)
     with Client(settings.bus) as client:
+        # The clock of another machine may be set otherwise.
+        now = client.now() if settings.hosts else time()
         collectors = dict(sorted(client.collectors().items()))
         if enable or disable:
             wanted = dict.fromkeys(enable, True) | dict.fromkeys(disable, False)
@@ -68,7 +71,7 @@ def command(context: click.Context, enable: tuple[str, ...], disable: tuple[str,
     if settings.json:
         terminal.write([json.dumps(collectors)])
     else:
-        terminal.write(draw(collectors, time(), terminal.width(bounded=False), terminal.style(settings.color)))
+        page(draw(collectors, now, terminal.width(bounded=False), terminal.style(settings.color)), settings)
 
 
 def _check(wanted: dict[str, bool], enable: tuple[str, ...], known: Collectors) -> None:

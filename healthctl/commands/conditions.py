@@ -8,6 +8,7 @@ import click
 from healthctl import terminal
 from healthctl.client import Client
 from healthctl.options import Settings, shared
+from healthctl.pager import page
 from healthctl.render import condition
 from healthctl.render.line import Span
 from healthctl.render.style import Style
@@ -18,7 +19,15 @@ from healthd import protocol
 _HEAD = ("CONDITION", "SEVERITY", "SINCE", "VALUE", "THRESHOLD")
 
 
-@click.command("conditions", short_help="What is judged, and how it is.")
+_EXAMPLES = """\b
+Examples:
+  healthctl conditions
+  healthctl conditions --all      how far each is from being wrong
+  healthctl conditions --json
+"""
+
+
+@click.command("conditions", short_help="What is judged, and how it is.", epilog=_EXAMPLES)
 @click.option("--all", "every", is_flag=True, help="Also those that are ok, and how far each is from its threshold.")
 @shared
 @click.pass_context
@@ -37,7 +46,7 @@ def command(context: click.Context, *, every: bool) -> None:
         terminal.write([json.dumps(conditions)])
     elif conditions:
         style = terminal.style(settings.color)
-        terminal.write(draw(conditions, now, terminal.width(bounded=False), style, headroom=every))
+        page(draw(conditions, now, terminal.width(bounded=False), style, headroom=every), settings)
     else:
         click.echo("Nothing is wrong; what is judged: healthctl conditions --all", err=True)
 

@@ -13,7 +13,8 @@ import click
 from healthctl import candidates, program, terminal
 from healthctl.dropin import DropIn, closed, files, found, put, take
 from healthctl.errors import BadConfig, UsageError, plain
-from healthctl.options import Settings, shared
+from healthctl.group import Group
+from healthctl.options import Settings, local
 from healthctl.when import duration
 from healthd import protocol
 
@@ -49,9 +50,13 @@ _place = click.option(
 _reload = click.option("--reload", is_flag=True, help="Have healthd go by it at once.")
 
 
-@click.group("config", short_help="Show, check and change the configuration.", epilog=_EXAMPLES,
+def _examples(*lines: str) -> str:
+    return "\n".join(("\b", "Examples:", *(f"  healthctl config {line}" for line in lines)))
+
+
+@click.group("config", cls=Group, short_help="Show, check and change the configuration.", epilog=_EXAMPLES,
              invoke_without_command=True)  # fmt: skip
-@shared
+@local
 @click.pass_context
 def command(context: click.Context) -> None:
     """Show, check and change the configuration of healthd; without a command, show it.
@@ -63,9 +68,9 @@ def command(context: click.Context) -> None:
         context.invoke(show, config=None)
 
 
-@command.command("show")
+@command.command("show", epilog=_examples("show", "show --config ./healthd.toml"))
 @_place
-@shared
+@local
 @click.pass_context
 def show(context: click.Context, config: str | None) -> None:
     """Write the configuration as TOML: every setting, and where it is from."""
@@ -75,9 +80,9 @@ def show(context: click.Context, config: str | None) -> None:
     terminal.write([text.rstrip("\n")])
 
 
-@command.command("check")
+@command.command("check", epilog=_examples("check", "check --config ./healthd.toml"))
 @_place
-@shared
+@local
 @click.pass_context
 def check(context: click.Context, config: str | None) -> None:
     """Say whether healthd can use the configuration, and every fault that hinders it."""
@@ -92,9 +97,9 @@ def check(context: click.Context, config: str | None) -> None:
     terminal.write([json.dumps({"faults": []}) if as_json else text.rstrip("\n")])
 
 
-@command.command("path")
+@command.command("path", epilog=_examples("path"))
 @_place
-@shared
+@local
 @click.pass_context
 def path(context: click.Context, config: str | None) -> None:
     """Write the files that the configuration is read from, in the order of reading."""
@@ -108,12 +113,12 @@ def path(context: click.Context, config: str | None) -> None:
         click.echo(f"There is no file in {directory}: healthd goes by its defaults.", err=True)
 
 
-@command.command("set")
+@command.command("set", epilog=_examples("set interval 10s --reload", "set rules.swap.enabled false"))
 @click.argument("key", shell_complete=candidates.keys)
 @click.argument("value", shell_complete=candidates.values)
 @_place
 @_reload
-@shared
+@local
 @click.pass_context
 def set_(context: click.Context, key: str, value: str, config: str | None, *, reload: bool) -> None:
     """Set one key, like record.max_age, to a value.
@@ -132,11 +137,11 @@ def set_(context: click.Context, key: str, value: str, config: str | None, *, re
     _say(context, drop_in.path, f"{key} is set in {drop_in.path}.", [key], warnings, reload=reload)
 
 
-@command.command("unset")
+@command.command("unset", epilog=_examples("unset interval", "unset interval rules.swap.enabled --reload"))
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True, shell_complete=candidates.keys_set)
 @_place
 @_reload
-@shared
+@local
 @click.pass_context
 def unset(context: click.Context, keys: tuple[str, ...], config: str | None, *, reload: bool) -> None:
     """Take back what was set; then the other files hold, or the default."""

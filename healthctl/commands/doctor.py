@@ -8,9 +8,10 @@ import click
 from healthctl import diagnosis, observed, program, terminal
 from healthctl.client import Client
 from healthctl.diagnosis import FAIL, OK, WARN, Finding
-from healthctl.errors import BadConfig, Unavailable
+from healthctl.errors import BadConfig, Unavailable, UsageError
 from healthctl.installation import Installation, policy
 from healthctl.options import Settings, shared
+from healthctl.place import by_hand, place
 from healthctl.render.doctor import draw, draw_metrics
 from healthd import protocol
 
@@ -40,7 +41,8 @@ def command(context: click.Context, config: str | None, *, every: bool) -> None:
     """Examine healthd: its installation, the bus, the service, what it records, and every family that it observes.
 
     What is not well is told with the command or the setting that mends it. Where healthd can't be reached, the rest is
-    examined all the same. Nothing is changed, and nothing is started.
+    examined all the same. Nothing is changed, and nothing is started. Of another machine (-H), what its bus tells is
+    examined, and none of its files.
 
     With --json it is one object: state (ok, warn or fail), checks, a list of check, state (absent, too), text and
     remedy, and metrics by name, with state (ok, unknown or unavailable), source, reason, instances and known: of how
@@ -48,7 +50,9 @@ def command(context: click.Context, config: str | None, *, every: bool) -> None:
     """
     settings = context.ensure_object(Settings)
     told: list[observed.Told] = []
-    findings = [*_program(), *_configuration(settings.bus, config), *_bus(settings.bus, told)]
+    if config and settings.hosts:
+        raise UsageError(f"files can't be examined from here; try: {by_hand(settings.hosts[0])} healthctl doctor")
+    findings = [*_files(settings.bus, config), *_bus(settings.bus, told)]
     metrics = observed.metrics(told[0]) if told else {}
     state = diagnosis.worst(findings)
     if settings.json:
@@ -60,6 +64,13 @@ def command(context: click.Context, config: str | None, *, every: bool) -> None:
         *lines, blank, verdict = draw(findings, style)
         terminal.write([*lines, *listed, blank, verdict])
     context.exit(_CODES[state])
+
+
+def _files(bus: str, config: str | None) -> Iterator[Finding]:
+    """Examine what this machine has of healthd, where it is the one that is meant."""
+    if not place(bus).host:
+        yield from _program()
+        yield from _configuration(bus, config)
 
 
 def _program() -> Iterator[Finding]:
@@ -91,13 +102,13 @@ def _bus(bus: str, told: list[observed.Told]) -> Iterator[Finding]:
     try:
         installation = Installation(bus)
     except Unavailable as error:
-        remedy = "systemctl start dbus (apt install dbus)" if bus == "system" else "name the right bus with --bus"
-        yield Finding("bus", FAIL, str(error), remedy)
+        yield Finding("bus", FAIL, str(error), _way(bus))
         if bus == "system":
             yield diagnosis.policy(policy(), None)
         return
     try:
-        yield Finding("bus", OK, f"{bus} answers")
+        to = place(bus)
+        yield Finding("bus", OK, f"{to.bus} answers{f' on {to.host}' if to.host else ''}")
         yield from _service(bus, installation, told)
     except Unavailable as error:
         yield Finding("bus", FAIL, str(error), "look for what holds it up: systemctl status dbus")
@@ -105,12 +116,20 @@ def _bus(bus: str, told: list[observed.Told]) -> Iterator[Finding]:
         installation.close()
 
 
+def _way(bus: str) -> str:
+    """Return what to do about a bus that can't be reached."""
+    if host := place(bus).host:
+        return f"see what this says: {by_hand(host)} systemd-stdio-bridge --version"
+    return "systemctl start dbus (apt install dbus)" if bus == "system" else "name the right bus with --bus"
+
+
 def _service(bus: str, installation: Installation, told: list[observed.Told]) -> Iterator[Finding]:
     owner = installation.owner()
     if bus == "system":
         yield diagnosis.policy(policy(), owner)
-    yield from diagnosis.name(owner, activatable=installation.is_activatable(), bus=bus)
-    yield from diagnosis.service(installation.unit(), owner, bus=bus)
+    its_bus = place(bus).bus
+    yield from diagnosis.name(owner, activatable=installation.is_activatable(), bus=its_bus)
+    yield from diagnosis.service(installation.unit(), owner, bus=its_bus)
     if not owner:
         return
     try:

@@ -9,6 +9,7 @@ from healthctl.address import Metrics, absent, resolve, unknown
 from healthctl.client import Client
 from healthctl.errors import Unavailable, UnknownMetric, UsageError
 from healthctl.options import Settings, shared
+from healthctl.pager import page
 from healthctl.render import chart
 from healthctl.render.axis import Window
 from healthctl.series import Point, Series
@@ -81,7 +82,7 @@ def command(
     elif comma:
         terminal.write(_csv(found))
     else:
-        terminal.write(chart.charts(found, window, width, terminal.style(settings.color)))
+        page(chart.charts(found, window, width, terminal.style(settings.color)), settings)
 
 
 def _meant(client: Client, asked: tuple[str, ...], known: Metrics) -> list[str]:

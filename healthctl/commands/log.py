@@ -1,7 +1,6 @@
 """`healthctl log`."""
 
 import json
-import select
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -13,6 +12,7 @@ from healthctl import terminal
 from healthctl.client import Client
 from healthctl.errors import Unavailable, UsageError, complaint
 from healthctl.options import Settings, shared
+from healthctl.pager import page
 from healthctl.stream import Stream
 from healthctl.when import Moment, ordered, when
 
@@ -71,8 +71,10 @@ def command(
         units = _units(client) if any(map(_measured, names)) and not settings.json else {}
         # None at all is a thousand on the bus.
         lines = client.events(since.at(now), until.at(now) if until else None, names, max(most, 1))[:most]
-    if lines:
-        terminal.write(map(_form(settings, units), lines))
+    if lines and settings.json:
+        terminal.write(map(_plain, lines))
+    elif lines:
+        page(map(_form(settings, units), lines), settings)
     else:
         hint = "; what was measured is where healthd records" if any(map(_measured, names)) else ""
         click.echo(f"No event of that time and name is known{hint}.", err=True)
@@ -118,21 +120,6 @@ def _follow(stream: Stream, form: Callable[[str], str]) -> NoReturn:
             if str(error) != lost:
                 lost = str(error)
                 sys.stderr.write(complaint(lost))
-        if stream.fileno() >= 0:
+        if stream.is_connected:
             lost = ""
-        _wait(stream)
-
-
-def _wait(stream: Stream) -> None:
-    """Wait until there is something to do.
-
-    Raises BrokenPipeError when the reader is gone, for whom the next event may be long in coming.
-    """
-    poll = select.poll()
-    poll.register(sys.stdout, 0)
-    if stream.fileno() >= 0:
-        poll.register(stream.fileno(), select.POLLIN)
-    seconds = stream.wait
-    ready = dict(poll.poll(None if seconds is None else seconds * 1000))
-    if sys.stdout.fileno() in ready:
-        raise BrokenPipeError
+        terminal.pause(stream.fileno(), stream.wait)

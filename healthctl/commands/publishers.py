@@ -15,7 +15,14 @@ from healthctl.render.table import table
 _HEAD = ("PUBLISHER", "STATE", "LOST", "REASON")
 
 
-@click.command("publishers", short_help="How what is known gets outside.")
+_EXAMPLES = """\b
+Examples:
+  healthctl publishers
+  healthctl publishers --json
+"""
+
+
+@click.command("publishers", short_help="How what is known gets outside.", epilog=_EXAMPLES)
 @shared
 @click.pass_context
 def command(context: click.Context) -> None:

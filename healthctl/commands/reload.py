@@ -9,6 +9,9 @@ from healthctl.client import Client
 from healthctl.options import Settings, shared
 
 _EXAMPLES = """\b
+Examples:
+  healthctl reload
+
 Exit codes: 0 done, 69 healthd can't be reached, 77 this user may not,
 78 the configuration has faults: all of them are said, and the one before stays.
 """

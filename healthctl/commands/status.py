@@ -1,45 +1,55 @@
 """`healthctl status`."""
 
 import json
-from typing import Any
 
 import click
 
-from healthctl import terminal
-from healthctl.client import Client
+from healthctl import health, terminal
+from healthctl.errors import UsageError
 from healthctl.options import Settings, shared
-from healthctl.render.status import status
-from healthd import protocol
 
-_CODES = {
-    protocol.OK: protocol.EXIT_OK,
-    protocol.NOTICE: protocol.EXIT_OK,
-    protocol.WARNING: protocol.EXIT_WARNING,
-    protocol.CRITICAL: protocol.EXIT_CRITICAL,
-}
+_EXAMPLES = """\b
+Examples:
+  healthctl status
+  healthctl status --json | jq .readings.memory
+  healthctl status --short                one line: ok, or what is wrong
+  healthctl status -H pi4,nas
+
+Exit codes: 0 ok or notice, 1 warning, 2 critical, 3 unknown.
+"""
 
 
-@click.command(
-    "status",
-    short_help="How the machine is.",
-    epilog="Exit codes: 0 ok or notice, 1 warning, 2 critical, 3 unknown.",
-)
+@click.command("status", short_help="How the machine is.", epilog=_EXAMPLES)
+@click.option("--short", is_flag=True, help="The verdict alone, in a line for prompts and panels.")
 @shared
 @click.pass_context
-def command(context: click.Context) -> None:
-    """Show how the machine is: the verdict, and what it rests on."""
+def command(context: click.Context, *, short: bool = False) -> None:
+    """Show how the machine is: the verdict, and what it rests on.
+
+    With --short, healthd is not started, and given up after a second; with --short --json it is the object that waybar
+    takes: text, class (the verdict) and tooltip.
+
+    Of several hosts, one line each, the worst first; the exit code is that of the worst, and 3 of one that can't be
+    reached. With --json they are one object by their names; one that can't be reached has its reason as unreachable.
+    """
     settings = context.ensure_object(Settings)
-    with Client(settings.bus) as client:
-        described = client.describe()
+    if len(settings.hosts) > 1:
+        if short:
+            raise UsageError("--short is for one host at a time")
+        context.exit(_several(settings))
+    context.exit(health.glance(settings) if short else health.show(settings))
+
+
+def _several(settings: Settings) -> int:
+    """Show how several machines are, and return the exit code."""
+    # Only here: they take a while, and most are content with one.
+    from healthctl import hosts  # noqa: PLC0415
+    from healthctl.render.hosts import UNREACHABLE, draw, worst_first  # noqa: PLC0415
+
+    answers = hosts.ask(settings.buses, lambda client: client.describe())
+    found = worst_first({host: content or {UNREACHABLE: problem} for host, content, problem in answers})
     if settings.json:
-        terminal.write([json.dumps(described)])
+        terminal.write([json.dumps(found)])
     else:
-        terminal.write(status(described, terminal.width(), terminal.style(settings.color)))
-    context.exit(exit_code(described))
-
-
-def exit_code(described: dict[str, Any]) -> int:
-    """Return the exit code that tells the severity; one that nobody knows is unknown."""
-    health = described.get("health")
-    severity = health.get("severity") if isinstance(health, dict) else None
-    return _CODES.get(str(severity), protocol.EXIT_UNKNOWN)
+        terminal.write(draw(found, terminal.width(bounded=False), terminal.style(settings.color)))
+    return health.exit_code(next(iter(found.values())))

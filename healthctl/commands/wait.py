@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from healthctl import candidates, terminal
+from healthctl.address import similar
 from healthctl.client import Client
 from healthctl.errors import Unavailable, Unmet, complaint
 from healthctl.naming import is_of
@@ -72,7 +73,10 @@ def _note(bus: str, until: str) -> None:
     with Client(bus) as client:
         known = client.conditions()
     if not any(is_of(name, until) for name in known):
-        click.echo(f"No condition '{until}' is known yet; those that are: healthctl conditions --all", err=True)
+        meant = similar(until, [*_ENOUGH, *known])
+        hint = f"did you mean {' or '.join(meant)}? " if meant else ""
+        text = f"No condition '{until}' is known yet; {hint}those that are: healthctl conditions --all"
+        click.echo(terminal.style("never").clean(text), err=True)
 
 
 def met(until: str, health: dict[str, Any]) -> bool:

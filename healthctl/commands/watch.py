@@ -1,66 +1,53 @@
 """`healthctl watch`."""
 
-import sys
-from contextlib import closing
-from select import select
-from signal import SIGINT
-
 import click
 
-from healthctl import terminal
-from healthctl.errors import Unavailable
+from healthctl import candidates
+from healthctl.errors import UsageError
 from healthctl.options import Settings, shared
-from healthctl.poll import Poll
-from healthctl.screen import Signals, obey
-from healthctl.views import JsonRoll, Live, TextRoll, View
+
+_EXAMPLES = """\b
+Examples:
+  healthctl watch -n 1                                the whole screen, each second
+  healthctl watch --plain                             a line of words for each sample
+  healthctl watch -n 1 cpu.user cpu.system cpu.iowait
+  healthctl watch -n 0.25 network.rx_bytes_per_second
+  healthctl watch --json --count 60 -n 1 memory.percent
+"""
 
 
-@click.command("watch", short_help="The same, live.")
+@click.command("watch", short_help="The same, live.", epilog=_EXAMPLES)
+@click.argument("metrics", metavar="[METRIC]...", nargs=-1, shell_complete=candidates.metrics)
 @click.option(
     "-n",
+    "--interval",
     "seconds",
-    type=click.FloatRange(min=0.1, max=86400),
+    type=click.FloatRange(min=0.25, max=3600),
     metavar="SECONDS",
     help="How often to look.  [default: as often as healthd samples]",
 )
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="With METRIC: end after so many samples.")
+@click.option("--plain", is_flag=True, help="Write a line of words for each sample, as a screen reader likes it.")
 @shared
 @click.pass_context
-def command(context: click.Context, seconds: float | None) -> None:
-    """Show how the machine is, and go on with each new sample; q or Ctrl-C ends it."""
+def command(
+    context: click.Context, metrics: tuple[str, ...], *, seconds: float | None, count: int | None, plain: bool
+) -> None:
+    """Show how the machine is, and go on with each new sample; q or Ctrl-C ends it, h shows the other keys.
+
+    With METRIC, write a line of these alone for each sample, as observed: memory.percent, network.rx_bytes_per_second
+    for all interfaces, filesystem.percent@/mnt, which may be yet to come.
+    """
     settings = context.ensure_object(Settings)
-    view = _view(settings)
-    # First to be entered and last to be left: a signal meets the terminal taken or given back, never in between.
-    with Signals(*view.signals) as signals, closing(view), closing(Poll(settings.bus, seconds)) as poll:
-        number = _watch(signals, view, poll)
-    if number not in (0, SIGINT):
-        obey(number)
+    if metrics:
+        # Only here: the screen has no use for it.
+        from healthctl.roll import roll  # noqa: PLC0415
 
+        roll(settings, metrics, seconds, count)
+        return
+    if count:
+        raise UsageError("--count goes with METRIC")
+    # Only here: the lines have no use for it.
+    from healthctl.show import show  # noqa: PLC0415
 
-def _view(settings: Settings) -> View:
-    if settings.json:
-        return JsonRoll()
-    style = terminal.style(settings.color)
-    return Live(style) if sys.stdout.isatty() else TextRoll(style)
-
-
-def _watch(signals: Signals, view: View, poll: Poll) -> int:
-    """Show samples until a signal ends it, which is returned, or a key: then 0."""
-    begun = False
-    while True:
-        try:
-            described = poll.advance()
-        except Unavailable as error:
-            if not begun:
-                raise
-            view.lost(str(error))
-        else:
-            if described:
-                begun = True
-                view.show(described)
-        sources = [number for number in (signals.fileno(), poll.fileno(), view.keyboard()) if number >= 0]
-        ready, _, _ = select(sources, [], [], poll.wait)
-        for number in signals.take():
-            if not view.heed(number):
-                return number
-        if view.keyboard() in ready and not view.typed():
-            return 0
+    show(settings, seconds, plain=plain)

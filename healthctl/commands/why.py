@@ -11,6 +11,7 @@ from healthctl.client import Client
 from healthctl.errors import Unavailable, UnknownCondition, UnknownMetric
 from healthctl.naming import meant, unknown
 from healthctl.options import Settings, shared
+from healthctl.pager import page
 from healthctl.render import condition
 from healthctl.render.described import seconds
 from healthctl.render.why import Explained, why
@@ -56,7 +57,7 @@ def command(context: click.Context, name: str) -> None:
     lines: list[str] = []
     for each in found:
         lines += ["", "", *why(each, width, style)] if lines else why(each, width, style)
-    terminal.write([*lines, *([""] if lines and rest else []), *(style.clean(line) for line in rest)])
+    page([*lines, *([""] if lines and rest else []), *(style.clean(line) for line in rest)], settings)
 
 
 def _asked(client: Client, name: str) -> tuple[list[str], list[str]]:

@@ -19,9 +19,12 @@ _WORST_FIRST = (protocol.CRITICAL, protocol.WARNING, protocol.UNKNOWN, protocol.
 
 def rank(condition: Values) -> tuple[bool, int, bool]:
     """Return where it belongs: the worst first, below it what does not count for the host, and last what is ok."""
-    severity = text(condition, "severity")
-    place = _WORST_FIRST.index(severity) if severity in _WORST_FIRST else 0
-    return not counts(condition), place, not pending(condition)
+    return not counts(condition), place(text(condition, "severity")), not pending(condition)
+
+
+def place(severity: str) -> int:
+    """Return where a severity belongs among all of them, the worst first, and first what is not known here."""
+    return _WORST_FIRST.index(severity) if severity in _WORST_FIRST else 0
 
 
 def counts(condition: Values) -> bool:

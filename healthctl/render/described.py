@@ -1,5 +1,6 @@
 """What `Describe` gives, ready to be shown: every text in it clean, every number a number or unknown."""
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -62,6 +63,7 @@ class Described:
             name: _object(condition) for name, condition in _object(health.get("conditions")).items()
         }
         self._time, self._since = text(content, "time"), text(health, "since")
+        self._newer: float | None = None
         self.since_boot = number(content, "since_boot")
         self._readings: dict[str, Values] = {
             family: _object(readings) for family, readings in _object(content.get("readings")).items()
@@ -73,12 +75,32 @@ class Described:
     @property
     def time(self) -> float | None:
         """When this was, seconds since 1970; `None` where that is unknown."""
-        return seconds(self._time)
+        return seconds(self._time) if self._newer is None else self._newer
 
     @property
     def since(self) -> float | None:
         """Since when the machine is as it is, seconds since 1970; `None` where that is unknown."""
         return seconds(self._since) if self._since else None
+
+    def take(self, time: float, since_boot: float, values: Mapping[str, Any]) -> None:
+        """Take values by address that are newer, observed at a time (seconds since 1970 and since boot)."""
+        self._newer, self.since_boot = time, since_boot
+        for address, value in values.items():
+            name, at, instance = address.partition("@")
+            family, _, field = name.partition(".")
+            reading = self._readings.get(family, {})
+            # What has come since then is described soon.
+            if at:
+                reading = _object(reading.get(instance))
+            if field in reading:
+                reading[field] = value
+
+    def copy(self) -> "Described":
+        """Return one that stays as this is now."""
+        # Only here: who asks once does without.
+        from copy import deepcopy  # noqa: PLC0415
+
+        return deepcopy(self)
 
     @property
     def families(self) -> list[str]:

@@ -8,10 +8,13 @@ Span = tuple[str, str]
 
 Line = list[Span]
 
+_NARROW = " ▁▂▃▄▅▆▇█░▒▓"
+
 
 def cells(text: str) -> int:
     """Return how many columns a terminal takes for printable text."""
-    return len(text) if text.isascii() else sum(map(_cells, text))
+    # What bars and strips are made of is by far the most that is not ASCII.
+    return len(text) if text.isascii() or not text.strip(_NARROW) else sum(map(_cells, text))
 
 
 def _cells(char: str) -> int:

@@ -18,6 +18,19 @@ _COLOURS = {
     "system": "31",
     "iowait": "33",
     "steal": "35",
+    "flow": "36",
+    "selected": "1;7",
+    **{f"heat{level}": "32" if level < 6 else "33" if level < 8 else "31" for level in range(10)},
+}
+# From cool to hot, where a terminal has more than 16 colours: of the 256, and as red, green and blue.
+_HEATS = (71, 71, 107, 107, 143, 179, 179, 173, 167, 160)
+_TRUE_HEATS = (
+    (78, 154, 90), (98, 160, 84), (122, 166, 78), (150, 170, 72), (180, 172, 66),
+    (206, 164, 60), (214, 144, 58), (216, 118, 58), (214, 88, 60), (210, 58, 62),
+)  # fmt: skip
+_MORE = {
+    256: {f"heat{level}": f"38;5;{colour}" for level, colour in enumerate(_HEATS)},
+    1 << 24: {f"heat{level}": "38;2;{};{};{}".format(*colour) for level, colour in enumerate(_TRUE_HEATS)},
 }
 
 
@@ -46,6 +59,8 @@ class Style(NamedTuple):
     colour: bool = False
     unicode: bool = True
     faded: bool = False
+    colours: int = 16
+    """How many the terminal has: 16, 256 or 2 ** 24."""
 
     @property
     def glyphs(self) -> Glyphs:
@@ -59,7 +74,7 @@ class Style(NamedTuple):
         return text.rstrip(" ")
 
     def _paint(self, text: str, role: str) -> str:
-        code = "2" if self.faded else _COLOURS.get(role)
+        code = "2" if self.faded else _MORE.get(self.colours, _COLOURS).get(role) or _COLOURS.get(role)
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code and text.strip(" ") else text
 
     def clean(self, text: str) -> str:

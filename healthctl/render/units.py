@@ -77,7 +77,8 @@ def by_name(field: str, value: object) -> str:
     for ending, write in (("_bytes_per_second", rate), ("_bytes", iec), ("_hertz", hertz), ("_seconds", duration)):
         if field.endswith(ending):
             return write(value)
-    return percent(value) if field.endswith("percent") else f"{value:g}"
+    plain = str(value) if isinstance(value, int) else f"{value:g}"
+    return percent(value) if field.endswith("percent") else plain
 
 
 def span(seconds: float) -> str:

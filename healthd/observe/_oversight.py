@@ -1,5 +1,7 @@
 """How observing itself goes: who observes healthd takes in every sample."""
 
+from typing import Protocol, runtime_checkable
+
 from healthd import protocol
 from healthd.model import Sample
 
@@ -8,7 +10,7 @@ _FAULTS = (protocol.FAILED, protocol.MALFORMED, protocol.TIMEOUT)
 
 
 class Oversight:
-    """What a collector is besides that is told of all samples."""
+    """What there is to say of the samples so far."""
 
     def __init__(self) -> None:
         self.late = 0
@@ -23,3 +25,10 @@ class Oversight:
         problems = {each.family.name: each.problem for each in sample.observations}
         failing = {name for name, problem in problems.items() if problem and problem.code in _FAULTS}
         self.failing = self.failing - problems.keys() | failing
+
+
+@runtime_checkable
+class Overseeing(Protocol):
+    """A collector that tells of the others; who observes gives it what there is to say."""
+
+    oversight: Oversight

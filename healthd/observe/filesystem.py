@@ -99,7 +99,8 @@ class FilesystemCollector:
         self._table: bytes | None = None
         self._visible: list[Mount] = []
         self._files: set[Mount] = set()
-        self._probes: dict[str, Callable[[], Filesystem | None]] = {}
+        self._listed: dict[str, tuple[Mount, str]] = {}
+        """Each with its device, by mount point."""
 
     def changed(self) -> bool:
         """Tell whether something was mounted or unmounted, once each time (proc_pid_mountinfo(5), poll)."""
@@ -112,7 +113,9 @@ class FilesystemCollector:
             self._visible, self._table = visible(parse(table)), table
             self._files.intersection_update(self._visible)
             self._choose()
-        return {**self._missing(), **self._probes}
+        # Made anew: kept, they would keep this one alive that they are methods of.
+        probes = {point: partial(self._read, *listed) for point, listed in self._listed.items()}
+        return {**self._missing(), **probes}
 
     def _missing(self) -> dict[str, Callable[[], Filesystem | None]]:
         """Return what says that a file system of `/etc/fstab` is not mounted, by mount point."""
@@ -136,7 +139,7 @@ class FilesystemCollector:
 
     def _choose(self) -> None:
         mounts = listed(mount for mount in self._visible if mount not in self._files)
-        self._probes = {mount.point: partial(self._read, mount, _device(self._sys, mount)) for mount in mounts}
+        self._listed = {mount.point: (mount, _device(self._sys, mount)) for mount in mounts}
 
     def _read(self, mount: Mount, device: str) -> Filesystem | None:
         path = self._host.path(mount.path.lstrip("/"))

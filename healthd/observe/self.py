@@ -45,24 +45,24 @@ _PAGE = os.sysconf("SC_PAGESIZE")
 _WAITED = b"\nvoluntary_ctxt_switches:"
 
 
-class SelfCollector(Oversight):
-    """Reads three small files of this process, and oversees the others."""
+class SelfCollector:
+    """Reads three small files of this process, and tells how observing goes."""
 
     reading = Self
 
     def __init__(self, roots: Roots) -> None:
-        super().__init__()
+        self.oversight = Oversight()
         self._files = [roots.proc.file(f"self/{name}") for name in ("stat", "statm", "status")]
         self._rates = Rates()
         self._told: frozenset[str] = frozenset()
 
     def changed(self) -> bool:
         """Tell whether other families fail than was told."""
-        return self.failing != self._told
+        return self.oversight.failing != self._told
 
     def collect(self, now: Instant) -> Mapping[str, Reading]:
         """Return one reading."""
-        self._told = self.failing
+        self._told = self.oversight.failing
         stat, statm, status = map(_read, self._files)
         try:
             # The name of the process is in parentheses, and may hold anything.
@@ -78,8 +78,8 @@ class SelfCollector(Oversight):
             resident_bytes=resident,
             threads=threads,
             wakeups_per_second=None if wakeups is None else round(wakeups, 2),
-            late_samples=self.late,
-            failing_families=len(self.failing),
+            late_samples=self.oversight.late,
+            failing_families=len(self.oversight.failing),
         )
         return {SINGLE: reading}
 

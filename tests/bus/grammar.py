@@ -21,6 +21,7 @@ UNKNOWN = {what: f"{DRIVER}.Error.Unknown{what}" for what in ("Object", "Interfa
 NO_METRIC, NOT_AVAILABLE, NO_CONDITION, NO_COLLECTOR = (
     f"{HEALTHD}.Error.{name}" for name in ("UnknownMetric", "NotAvailable", "UnknownCondition", "UnknownCollector")
 )
+NO_WATCH = f"{HEALTHD}.Error.UnknownWatch"
 
 LIMIT = 64 * 1024
 """The largest body that healthd looks at, bytes."""
@@ -304,6 +305,15 @@ class Grammar:
             ((INVALID_ARGS,), lambda self: (0, 0, [], self._random.randint(10_001, 2**32 - 1))),
         ),
         "Explain": (((NO_CONDITION,), lambda self: (self._no_metric(),)),),
+        "Watch": (
+            ((NO_METRIC,), lambda self: (["memory.percent", self._no_metric()], [])),
+            ((NOT_AVAILABLE,), lambda self: ([f"load.load1@{self._of.text()}"], [])),
+            ((INVALID_ARGS,), lambda _: ([], [])),
+            ((INVALID_ARGS,), lambda self: (["cpu.busy"] * self._random.randint(1025, 2000), [])),
+            ((INVALID_ARGS,), lambda self: (["cpu.busy"], [("interval_usec", ("d", self._random.random()))])),
+            ((INVALID_ARGS,), lambda self: (["cpu.busy"], [(f"x{self._of.text()}", self._of.value("v"))])),
+        ),
+        "Unwatch": (((NO_WATCH,), lambda self: (self._random.randint(0, 2**32 - 1),)),),
         # These are answered later, and only a few of one caller wait.
         "Acknowledge": (
             ((NO_CONDITION, LIMITS_EXCEEDED), lambda self: (self._of.path(), [])),

@@ -1,8 +1,9 @@
-"""Clients of healthd in great number, as a process of their own: `python swarm.py read|flood ADDRESS SECONDS CLIENTS`.
+"""Clients of healthd in great number, as a process of their own: `swarm.py read|watch|flood ADDRESS SECONDS CLIENTS`.
 
-`read`: each asks something about once a second and listens to all signals. `flood`: each does all it can, in one of
-several ways. All of them connect again when the bus goes, and at the end what they saw is printed as a JSON object.
-Where it is started by root, they are nobody.
+`read`: each asks something about once a second and listens to all signals. `watch`: each has a watch of its own, a
+panel's or that of another interval. `flood`: each does all it can, in one of several ways. All of them connect again
+when the bus goes, and at the end what they saw is printed as a JSON object. Where it is started by root, they are
+nobody.
 """
 
 import itertools
@@ -122,6 +123,28 @@ def read(client: Listener, until: float, tally: Tally, chance: random.Random) ->
         tally.add("signals", client.signals)
 
 
+WATCHED = ["cpu.busy", "memory.percent", "load.load1", "network.rx_bytes_per_second"]
+EVERY = (1_000_000, 500_000, 250_000)
+"""How often, µs; one client in ten has the second, and one the third."""
+
+
+def watch(client: Listener, until: float, tally: Tally, chance: random.Random) -> None:
+    """Watch until the time is over, or the bus or healthd is gone: for who hears nothing of its watch."""
+    usec = EVERY[chance.choices(range(3), [8, 1, 1])[0]]
+    answer = client.call("Watch", "asa{sv}", WATCHED, {"interval_usec": ("t", usec)})
+    tally.add(answer.error or "watches")
+    if answer.error:
+        client.listen(0.2)
+        return
+    while time.monotonic() < until:
+        before = client.signals
+        client.listen(min(2.0, until - time.monotonic() + 0.1))
+        if client.signals == before and time.monotonic() < until:
+            tally.add("silence")
+            return
+        tally.add("samples", client.signals - before)
+
+
 def unheard(client: Listener, until: float, tally: Tally, _: random.Random) -> None:
     """Call without wanting an answer, in bursts: a bus that is flooded without end takes in more than it gives on."""
     while time.monotonic() < until:
@@ -199,7 +222,7 @@ def live(way: Way, address: str, until: float, tally: Tally, seed: int) -> None:
         try:
             with Listener(address, wait=WAIT) as client:
                 tally.add("connections")
-                way(client, until if way is read else min(until, time.monotonic() + HELD), tally, chance)
+                way(client, until if way in (read, watch) else min(until, time.monotonic() + HELD), tally, chance)
         except OSError as error:
             # The bus is gone, or has had enough of this one.
             tally.add(type(error).__name__)
@@ -207,7 +230,7 @@ def live(way: Way, address: str, until: float, tally: Tally, seed: int) -> None:
 
 
 def ways(kind: str) -> Iterator[Way]:
-    return itertools.cycle([read] if kind == "read" else FLOODS)
+    return itertools.cycle({"read": [read], "watch": [watch]}.get(kind, FLOODS))
 
 
 def main(kind: str, address: str, seconds: str, clients: str) -> None:

@@ -1,4 +1,4 @@
-"""healthd in a storm: many read and listen, some flood, the bus comes and goes, and memory is scarce.
+"""healthd in a storm: many read and listen, many watch, some flood, the bus comes and goes, and memory is scarce.
 
 HEALTHD_TEST_STORM is how long, in seconds (25). Only a storm of minutes tells how late ticks are and what grows: the
 figures of all are printed (pytest -s).
@@ -28,7 +28,7 @@ from healthd.recording import events, segments
 
 SECONDS = float(os.environ.get("HEALTHD_TEST_STORM", "25"))
 LONG = SECONDS >= 300
-READERS, FLOODERS = 50, 20
+READERS, WATCHERS, FLOODERS = 50, 50, 20
 RESTARTED = 20.0 if LONG else 7.0
 """How often the bus is, seconds."""
 INTERVAL = 0.5
@@ -63,6 +63,8 @@ class Outcome:
     """What the clients saw."""
     answered: bool = False
     """Whether healthd answered when it was over."""
+    watches: int = -1
+    """That were left when all clients were gone."""
     lost: int = -1
     """Events that are in no file, as it says itself."""
     code: int = -1
@@ -128,6 +130,17 @@ def clients(kind: str, bus: Bus, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+def watches(client: Client) -> int:
+    """Return how many there are, or are still after a while."""
+    where = {"interface": "org.freedesktop.DBus.Properties"}
+    for _ in range(100):
+        (count,) = client.call("Get", "ss", protocol.MANAGER, "WatchCount", **where).body
+        if not count:
+            break
+        threading.Event().wait(0.05)
+    return count
+
+
 def weather(bus: Bus, daemon: Besieged, outcome: Outcome) -> None:
     """Restart the bus time and again, and look at healthd, until the time is over or healthd is."""
     begin, pause, gone = time.monotonic(), threading.Event(), 0.0
@@ -153,18 +166,20 @@ def storm(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         try:
             daemon.ready()
             before = daemon.descriptors
-            started = [clients("read", bus, READERS), clients("flood", bus, FLOODERS)]
+            crowds = {"read": READERS, "watch": WATCHERS, "flood": FLOODERS}
+            started = [clients(kind, bus, count) for kind, count in crowds.items()]
             try:
                 weather(bus, daemon, outcome)
                 outcome.told = {
                     kind: json.loads(process.communicate(timeout=2 * swarm.WAIT)[0])
-                    for kind, process in zip(["read", "flood"], started, strict=True)
+                    for kind, process in zip(crowds, started, strict=True)
                 }
             finally:
                 for process in started:
                     process.kill()
                     process.wait()
             with Client(bus.address) as client:
+                outcome.watches = watches(client)
                 outcome.answered = not client.call("Describe").error
                 outcome.lost = client.call("ListPublishers").body[0]["recorder"]["lost"]
             outcome.descriptors = before, daemon.descriptors
@@ -274,6 +289,18 @@ def test_whoever_reads_is_answered(storm):
     assert set(counts) <= excused | {"answered"}, counts
     assert counts["answered"] > READERS * SECONDS / 10, counts
     assert counts["signals"] > READERS * SECONDS, counts
+
+
+def test_whoever_watches_is_told_and_leaves_nothing_behind(storm):
+    counts = storm.told["watch"]["counts"]
+    away = {f"org.freedesktop.DBus.Error.{name}" for name in ("ServiceUnknown", "NameHasNoOwner", "NoReply")}
+    excused = away | {"org.freedesktop.DBus.Error.LimitsExceeded", "FileNotFoundError", "connections", "silence"}
+    excused |= {"ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError"}
+    assert set(counts) <= excused | {"watches", "samples"}, counts
+    assert counts["watches"] >= WATCHERS * (storm.restarts + 1) * 0.8, counts
+    # Most once a second, as long as there is a bus with healthd on it, and as far as the floods let them through.
+    assert counts["samples"] > WATCHERS * SECONDS / 4, counts
+    assert not storm.watches
 
 
 def test_64_mib_are_enough(storm):

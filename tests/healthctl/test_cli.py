@@ -281,7 +281,7 @@ def test_the_width_is_what_columns_says(healthd_bus, healthctl):
 
 
 def test_watch_without_a_terminal_writes_each_sample_once(healthd_bus):
-    process = start(healthd_bus.address, "watch", "--json", "-n", "0.1")
+    process = start(healthd_bus.address, "watch", "--json", "-n", "0.25")
     samples = [strict(process.stdout.readline()) for _ in range(3)]
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=5)[1] == ""

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from healthctl import values
 from healthctl.address import similar
-from healthctl.commands import collectors, get, metrics, publishers
-from healthctl.commands.status import exit_code
+from healthctl.commands import collectors, metrics, publishers
+from healthctl.health import exit_code
 from healthctl.render.style import Style
 
 NAMES = ["memory.available_bytes", "memory.percent", "filesystem.percent", "filesystem.inodes_percent", "cpu.busy"]
@@ -40,10 +41,11 @@ def test_no_verdict_is_unknown():
 
 
 def test_one_value_stands_alone_and_several_have_their_addresses():
-    assert get.draw({"cpu.busy": 1.5}, ("cpu.busy",), Style()) == ["1.5"]
-    assert get.draw({"cpu.busy": None}, ("cpu.busy",), Style()) == ["unknown"]
-    assert get.draw({"a.b@/": True}, ("a.b",), Style()) == ["a.b@/=yes"]
-    assert get.draw({"a.b": "x\x1b", "c.d": [1.0, None]}, ("a.b", "c.d"), Style()) == ["a.b=x\\x1b", "c.d=1.0 unknown"]
+    assert values.draw({"cpu.busy": 1.5}, ("cpu.busy",), Style()) == ["1.5"]
+    assert values.draw({"cpu.busy": None}, ("cpu.busy",), Style()) == ["unknown"]
+    assert values.draw({"a.b@/": True}, ("a.b",), Style()) == ["a.b@/=yes"]
+    several = {"a.b": "x\x1b", "c.d": [1.0, None]}
+    assert values.draw(several, ("a.b", "c.d"), Style()) == ["a.b=x\\x1b", "c.d=1.0 unknown"]
 
 
 def test_metrics_are_a_table_that_is_cut_at_the_width():

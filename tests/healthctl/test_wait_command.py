@@ -115,7 +115,7 @@ def test_a_name_that_is_not_known_yet_is_said(judged_bus, healthctl):
     done = healthctl(judged_bus.address, "wait", "--until", "used@/", "--timeout", "0s")
     assert done.returncode == protocol.EXIT_TAKEN
     note, _ = done.stderr.splitlines()
-    assert note == "No condition 'used@/' is known yet; those that are: healthctl conditions --all"
+    assert note == ("No condition 'used@/' is known yet; did you mean used? those that are: healthctl conditions --all")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--until", "ok", "--timeout", "soon"], ["--until", "ok", "more"]])

@@ -114,7 +114,7 @@ class Answers:
         values = {}
         for address in dict.fromkeys(addresses):
             name, at, instance = address.partition("@")
-            family, metric = self._metric(name)
+            family, metric = self.metric(name)
             present = snapshot.entries.get(family.name, {})
             if at and (instance not in present or family.single):
                 raise CallError(protocol.NOT_AVAILABLE, f"{family.name} has no instance {instance!r} now")
@@ -123,7 +123,8 @@ class Answers:
                 values[full] = variant(metric, snapshot.value(family, each, metric))
         return values
 
-    def _metric(self, name: str) -> tuple[Family, Metric]:
+    def metric(self, name: str) -> tuple[Family, Metric]:
+        """Return a metric by its name `family.field`; raises CallError where no family declares it."""
         family_name, _, field = name.partition(".")
         family = self._families.get(family_name)
         metric = family.by_name.get(field) if family else None
@@ -154,7 +155,7 @@ class Answers:
     def _series(self, address: str) -> None:
         """Make sure that it is a gauge of one instance, whether that is there now, or was."""
         name, at, instance = address.partition("@")
-        family, metric = self._metric(name)
+        family, metric = self.metric(name)
         if metric.kind is not Kind.GAUGE or metric.type not in (float, int):
             raise CallError(protocol.UNKNOWN_METRIC, f"{name} is no number that goes up and down")
         if at and family.single:

@@ -1,9 +1,16 @@
 """What the server asks of the rest of healthd: what may be changed, and what was."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from healthd.model import Point
+from healthd.model import Point, Source
+
+
+class Rhythm(Source, Protocol):
+    """Observes some families beside all others, until it is ended."""
+
+    def end(self) -> None:
+        """Observe no more."""
 
 
 class Control(Protocol):
@@ -23,6 +30,10 @@ class Control(Protocol):
 
         It is over when what is published shows it.
         """
+
+    @property
+    def faster(self) -> Callable[[Collection[str], float], Rhythm] | None:
+        """What begins to observe families at an interval (seconds), as often as they allow; `None`: nothing can."""
 
 
 class Archive(Protocol):

@@ -21,21 +21,30 @@ class Manager(Table):
     reasons: tuple[str, ...] = state("The conditions that make it so, the worst first: rule, or rule@instance.")
     features: tuple[str, ...] = state("Optional parts of this API that are offered here, beyond the readings.")
     sample_interval_usec: int = state("Time from one sample to the next, µs.", Unit.USEC)
+    min_watch_interval_usec: int = state("The smallest interval of a watch, µs; others are multiples of it.", Unit.USEC)
+    watch_count: int = state("How many watches there are now, of all clients.", live=True, signature="u")
     configuration_problem: str = state(
         "Why the configuration on disk is not the one in force: its faults, a line each. Empty where it is."
     )
 
 
-def root(snapshot: Snapshot) -> tuple[Manager]:
+def root(snapshot: Snapshot, features: tuple[str, ...]) -> tuple[Manager]:
     """Return the tables of the root; the same object while nothing of them changes."""
     health = snapshot.health
     since = round(health.since * 1_000_000) if health.since else None
-    return _root(round(snapshot.interval * 1_000_000), health.severity, since, health.reasons, snapshot.configuration)
+    interval = round(snapshot.interval * 1_000_000)
+    return _root(interval, health.severity, since, health.reasons, snapshot.configuration, features=features)
 
 
 @lru_cache(maxsize=4)
 def _root(
-    sample_interval_usec: int, severity: str, since_usec: int | None, reasons: tuple[str, ...], configuration: str
+    sample_interval_usec: int,
+    severity: str,
+    since_usec: int | None,
+    reasons: tuple[str, ...],
+    configuration: str,
+    *,
+    features: tuple[str, ...],
 ) -> tuple[Manager]:
     return (
         Manager(
@@ -44,8 +53,10 @@ def _root(
             health=severity,
             health_since_usec=since_usec,
             reasons=reasons,
-            features=(),
+            features=features,
             sample_interval_usec=sample_interval_usec,
+            min_watch_interval_usec=round(protocol.MIN_WATCH_INTERVAL * 1_000_000),
+            watch_count=0,
             configuration_problem=configuration,
         ),
     )
@@ -137,6 +148,27 @@ METHODS = (
         gives=(Argument("json", "s"),),
     ),
     Method(
+        "Watch",
+        "Have metrics observed as often as the option interval_usec (t, µs) asks, rounded to a multiple of "
+        "MinWatchIntervalUSec (without it, as often as they are sampled), and be told by the signal Sample, which "
+        "nobody else gets. Metrics are named as for Read, at most 1024; an instance may be yet to come. Gives the "
+        "number of the watch, and as accepted the interval_usec that it has. What is slow or dear to observe is "
+        "observed less often: ten times as often as its every_usec at most. The watch ends with Unwatch, with the "
+        "client's connection to the bus, or with the signal WatchClosed. A client shows by answering "
+        "org.freedesktop.DBus.Peer.Ping, as D-Bus libraries do by themselves, that it takes what it is sent: one that "
+        "does not is sent 256 KiB. Fails with Error.UnknownMetric for a name that no family declares, with "
+        "Error.NotAvailable for an instance of a family that has only one and in a replay, and with "
+        "Error.TooManyWatches beyond 16 watches of a connection, 64 of a user or 96 in all, beyond 8 combinations of "
+        "interval and families of a user or 16 in all, or beyond 4096 metrics in the watches of a user.",
+        takes=(Argument("metrics", "as"), Argument("options", "a{sv}")),
+        gives=(Argument("watch", "u"), Argument("accepted", "a{sv}")),
+    ),
+    Method(
+        "Unwatch",
+        "End a watch. Fails with Error.UnknownWatch where the caller has none of that number.",
+        takes=(Argument("watch", "u"),),
+    ),
+    Method(
         "Acknowledge",
         "Take note of a condition, given by the path of its object: it does not count for Health until it is over, "
         "becomes worse, or the time in the option until_usec (t, µs since 1970 UTC) has come. Fails with "
@@ -189,6 +221,28 @@ SIGNALS = (
         "family's values do is told by PropertiesChanged alone.",
         gives=(Argument("name", "s"), Argument("time_usec", "t"), Argument("json", "s")),
     ),
+    Signal(
+        "Sample",
+        "What is watched, as it was observed and not as it was accepted, for the watcher alone: the first time at "
+        "once, then at each multiple of the watch's interval since boot. Gives the number of the watch, when it was "
+        "(µs since boot, suspended time included, and µs since 1970 UTC) and values by their addresses, unknown as "
+        "for Read. What can't be observed is left out. A value may be older, where observing takes longer than the "
+        "interval. Where the watcher was too slow, the value `lost` (t) is the number of samples that it was not "
+        "told of.",
+        gives=(
+            Argument("watch", "u"),
+            Argument("boot_usec", "t"),
+            Argument("time_usec", "t"),
+            Argument("values", "a{sv}"),
+        ),
+    ),
+    Signal(
+        "WatchClosed",
+        "A watch is over, for the watcher alone: its number and why: slow (the watcher took nothing for a minute; it "
+        "may watch again), stopping (healthd ends), or failed.",
+        gives=(Argument("watch", "u"), Argument("reason", "s")),
+    ),
 )
 
-INTERFACE = of_table(Manager, methods=METHODS, signals=SIGNALS, constant=("version", "api_level", "features"))
+_CONSTANT = ("version", "api_level", "features", "min_watch_interval_usec")
+INTERFACE = of_table(Manager, methods=METHODS, signals=SIGNALS, constant=_CONSTANT)

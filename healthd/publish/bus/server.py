@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from healthd import protocol
-from healthd.dbus import FAILED, INVALID_ARGS, Answer, Call, Connection, Patient, Reply
+from healthd.dbus import INVALID_ARGS, Answer, Call, Connection, Patient, Reply
 from healthd.errors import CallError
 from healthd.events import encode
 from healthd.model import (
@@ -33,6 +33,7 @@ from healthd.publish.bus.values import properties, variant
 
 if TYPE_CHECKING:
     from healthd.publish.bus.changes import Changes
+    from healthd.publish.bus.watches import Watches
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ KEPT = 1000
 
 _ERROR = "org.freedesktop.DBus.Error."
 _SHARED = {"Describe", "Explain", "GetManagedObjects", "ListCollectors", "ListConditions", "ListMetrics"}
-_MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+_WATCHING = {"Watch", "Unwatch"}
 _EVERYWHERE = (standard.PEER, standard.INTROSPECTABLE, standard.PROPERTIES)
 
 
@@ -66,7 +67,9 @@ class BusServer:
         self._answers = Answers(families, archive, accounts, judging)
         self._families = families
         self._control = control
+        self._features = (protocol.WATCHES,) if control else ()
         self._changes: Changes | None = None
+        self._watches: Watches | None = None
         self._samples = {family.event for family in families}
         self._connection: Connection | None = None
         self._published: Snapshot | None = None
@@ -83,7 +86,7 @@ class BusServer:
     def attach(self, connection: Connection) -> None:
         """Serve on a connection; to be done before its name is owned, so that no client sees less than everything."""
         self._connection = connection
-        self._changes = None
+        self._changes = self._watches = None
         connection.on_call = self.answer
 
     def account(self) -> Account:
@@ -118,6 +121,8 @@ class BusServer:
             events = [*self._kept, *events]
             self._kept.clear()
             news: list[News] = [*difference(before, self._tree), *with_transitions(events)]
+            if self._watches and any(event.name == protocol.RUNTIME_STOPPED for event in events):
+                self._watches.close(protocol.STOPPING)
             self._send(connection, news)
             spent = 1000 * (time.monotonic() - begin)
             _log.debug("sample %d: %d signals in %.1f ms", cycle.snapshot.seq, len(news), spent)
@@ -141,7 +146,7 @@ class BusServer:
         self._now = max([cycle.snapshot.instant, *(event.instant for event in cycle.events[-1:])]).time
         if cycle.snapshot is not self._published:
             self._published = cycle.snapshot
-            self._tree = tree(cycle.snapshot)
+            self._tree = tree(cycle.snapshot, self._features)
             self._replies.clear()
         elif cycle.events:
             # Who used most may have been seen.
@@ -203,6 +208,8 @@ class BusServer:
                 return answer
             return Reply(signature, (answer,)) if signature else Reply()
         assert self._published
+        if method.name in _WATCHING:
+            return self._watching().answer(call, self._published.interval)
         answer = self._answers.by_name[method.name](self._published, self._now, call.body)
         return _later(signature, answer) if callable(answer) else Reply(signature, (answer,))
 
@@ -214,6 +221,15 @@ class BusServer:
             assert self._connection
             self._changes = Changes(self._connection, self._families, self._control)
         return self._changes
+
+    def _watching(self) -> "Watches":
+        """Return the watches of the clients on this connection."""
+        if self._watches is None:
+            from healthd.publish.bus.watches import Watches  # noqa: PLC0415  # as above
+
+            assert self._connection
+            self._watches = Watches(self._connection, self._answers.metric, self._control)
+        return self._watches
 
     def _offered(self, path: str) -> Iterator[Interface]:
         """Yield the interfaces that a path has, even one that only leads to objects."""
@@ -238,7 +254,7 @@ class BusServer:
     def _standard(self, member: str, call: Call) -> Any:
         answers: Mapping[str, Callable[..., Any]] = {
             "Ping": lambda: None,
-            "GetMachineId": _machine_id,
+            "GetMachineId": standard.machine_id,
             "Introspect": lambda: self._introspect(call.path),
             "Get": lambda interface, name: self._get(call.path, interface, name),
             "GetAll": lambda interface: self._get_all(call.path, interface),
@@ -300,6 +316,8 @@ class BusServer:
 
     def _live(self, table: Table, path: str) -> Table:
         """Return where the live values of a published table are: in the latest observation of its family."""
+        if isinstance(table, manager.Manager):
+            return replace(table, watch_count=len(self._watches or ()))
         if self._published is None or not isinstance(table, (Reading, Status)):
             return table
         reading, status = self._tree[path]
@@ -336,13 +354,3 @@ def _declared(table: type[Table]) -> Interface:
 
 async def _later(signature: str, ask: Later[Any]) -> Reply:
     return Reply(signature, (await ask(),))
-
-
-def _machine_id() -> str:
-    for path in _MACHINE_ID:
-        try:
-            with open(path, encoding="ascii") as file:
-                return file.read().strip()
-        except OSError:
-            continue
-    raise CallError(FAILED, "this machine has no machine id")

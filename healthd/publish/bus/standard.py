@@ -1,6 +1,10 @@
 """The interfaces of the D-Bus specification ("Standard Interfaces") that every object here has, or the root alone."""
 
+from healthd.dbus import FAILED
+from healthd.errors import CallError
 from healthd.publish.bus.interface import Argument, Interface, Method, Signal
+
+_MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 PEER = Interface(
     "org.freedesktop.DBus.Peer",
@@ -52,3 +56,14 @@ OBJECT_MANAGER = Interface(
         Signal("InterfacesRemoved", "", (Argument("object_path", "o"), Argument("interfaces", "as"))),
     ),
 )
+
+
+def machine_id() -> str:
+    """Return what GetMachineId answers; raises CallError where the machine has none."""
+    for path in _MACHINE_ID:
+        try:
+            with open(path, encoding="ascii") as file:
+                return file.read().strip()
+        except OSError:
+            continue
+    raise CallError(FAILED, "this machine has no machine id")

@@ -36,9 +36,9 @@ def _escape(label: str) -> str:
     return escaped or "_"
 
 
-def tree(snapshot: Snapshot) -> Tree:
-    """Return all objects, the root among them."""
-    objects: dict[str, tuple[Table, ...]] = {protocol.ROOT: root(snapshot)}
+def tree(snapshot: Snapshot, features: tuple[str, ...] = ()) -> Tree:
+    """Return all objects, the root with what it offers among them."""
+    objects: dict[str, tuple[Table, ...]] = {protocol.ROOT: root(snapshot, features)}
     for family, entries in snapshot.entries.items():
         for instance, entry in entries.items():
             objects[object_path(family, instance)] = entry

@@ -1,0 +1,107 @@
+"""What the screen shows, as it comes: what healthd describes, and what a watch tells where that is oftener."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from healthctl._client_answers import Sample
+from healthctl.client import Client
+from healthctl.errors import Unavailable, UnknownMetric
+from healthctl.poll import Poll
+from healthctl.render.described import number
+from healthctl.series import Point
+
+_AT_ONCE = 16
+"""Histories that are on their way together at most."""
+
+
+class History(NamedTuple):
+    """How a metric was."""
+
+    address: str
+    points: list[Point]
+
+
+News = dict[str, Any] | Sample | History
+
+
+class Feed(Poll):
+    """Both on one connection; `metrics` are watched where `seconds` is less than healthd's own interval."""
+
+    def __init__(self, bus: str, seconds: float | None, metrics: Sequence[str]) -> None:
+        super().__init__(bus, seconds)
+        self._wanted = seconds
+        self._metrics = metrics
+        self._loading: dict[int, str] = {}
+        """The addresses of the metrics whose history is on its way, by the numbers of the questions."""
+        self._watched: bool | None = None
+        """Whether there is a watch; `None` while that is open."""
+        self.interval = 1.0
+        """healthd's own, seconds."""
+
+    def close(self) -> None:
+        """End the connection."""
+        super().close()
+        self._watched, self._seconds = None, self._wanted
+        self._loading.clear()
+
+    @property
+    def step(self) -> float:
+        """How often something comes, seconds."""
+        return self._wanted if self._wanted and self._watched else max(self._wanted or 0.0, self.interval)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when something comes; -1 while nothing is awaited."""
+        awaits = self._watched or self._loading
+        return self._client.fileno() if self._client and awaits else super().fileno()
+
+    @property
+    def wait(self) -> float | None:
+        """How long there is nothing to do unless the descriptor becomes readable, seconds."""
+        return 0.0 if self._client and self._client.has_unread else super().wait
+
+    def news(self) -> Iterator[News]:
+        """Yield what came since the last call: what was described, samples of the watch, what was before.
+
+        Raises Unavailable where there is no daemon now; the next attempt is a second later.
+        """
+        if described := self.advance():
+            self._begin(described)
+            yield described
+        try:
+            if self._client and self._watched is not None:
+                yield from self._client.samples()
+            if self._client and self._loading:
+                yield from self._loaded(self._client)
+        except Unavailable:
+            self._lost()
+            raise
+
+    def load(self, addresses: Iterable[str], since: float, most: int) -> None:
+        """Ask how metrics were since a time (seconds since 1970), in so many points at most; `news` has what comes."""
+        if not self._client or self._watched is None:
+            return
+        # What has become of the connection, the next answer tells.
+        with suppress(Unavailable):
+            for address in addresses:
+                if len(self._loading) < _AT_ONCE and address not in self._loading.values():
+                    self._loading[self._client.ask_history(address, since, most)] = address
+
+    def _loaded(self, client: Client) -> Iterator[History]:
+        for question, address in list(self._loading.items()):
+            if (points := client.answered_history(question)) is not None:
+                del self._loading[question]
+                yield History(address, points)
+
+    def _begin(self, described: dict[str, Any]) -> None:
+        """Watch, where that is wanted and can be: nobody watches what is replayed."""
+        interval = number(described, "interval") or 0.0
+        self.interval = interval if interval > 0 else 1.0
+        if self._watched is not None or not self._client:
+            return
+        self._watched = False
+        if self._metrics and self._wanted and self._wanted < self.interval:
+            with suppress(Unavailable, UnknownMetric):
+                self._client.watch(self._metrics, self._wanted)
+                # Now it is asked for the rest alone, as often as there is something new.
+                self._watched, self._seconds = True, None

@@ -1,0 +1,50 @@
+"""Several machines at once: healthd on each is asked at the same time, and none of them holds the others up."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from healthctl._client_connection import TIMEOUT, dial
+from healthctl.client import Client
+from healthctl.errors import HealthctlError
+
+if TYPE_CHECKING:
+    from healthctl.tunnel import Tunnel
+
+
+class Answer(NamedTuple):
+    """What came of a question to one host."""
+
+    host: str
+    content: Any
+    """`None` where there is a problem."""
+    problem: str = ""
+    """Why nothing came."""
+
+
+def ask(buses: Mapping[str, str], question: Callable[[Client], Any]) -> list[Answer]:
+    """Ask healthd on each of these buses, by the names of their hosts; nobody is asked for a password."""
+    # All are on their way before there is a second thread, beside which no process should be started.
+    dialled = [(host, bus, _dial(bus)) for host, bus in buses.items()]
+    with ThreadPoolExecutor(len(dialled)) as pool:
+        return list(pool.map(lambda each: _answer(question, *each), dialled))
+
+
+def _dial(bus: str) -> "Tunnel | HealthctlError | None":
+    try:
+        return dial(bus, TIMEOUT, asks=False)
+    except HealthctlError as error:
+        return error
+
+
+def _answer(
+    question: Callable[[Client], Any], host: str, bus: str, way: "Tunnel | HealthctlError | None"
+) -> Answer:  # fmt: skip
+    try:
+        if isinstance(way, HealthctlError):
+            raise way
+        with closing(Client(bus, tunnel=way, asks=False)) as client:
+            return Answer(host, question(client))
+    except HealthctlError as error:
+        return Answer(host, None, str(error).removeprefix(f"{host}: "))

@@ -1,0 +1,105 @@
+"""How metrics went until now: strips of cells that each stand for the same time, all with the same end."""
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan, nan
+
+from healthctl.series import Point, resolution
+
+LONGEST = 256
+"""Cells that are kept."""
+_HELD = 3
+"""Cells that a value stands for at most when the next one is late."""
+
+
+class Strip:
+    """The cells of one metric; NaN is unknown."""
+
+    def __init__(self) -> None:
+        self._cells = array("d", [nan]) * LONGEST
+        self._end = 0
+        """The number of the cell after the last one."""
+
+    def put(self, cell: int, value: float) -> None:
+        """Put a value into a cell, the last one that there is; of late ones the value before fills those between."""
+        ahead = cell + 1 - self._end
+        if ahead > 0:
+            between = self._cells[-1] if ahead <= _HELD else nan
+            self._cells = (self._cells + array("d", [between]) * min(ahead, LONGEST))[-LONGEST:]
+            self._end = cell + 1
+        self._cells[-1] = value
+
+    def fill(self, begin: int, end: int, value: float) -> None:
+        """Put a value into those cells from one to before another that nothing is known of."""
+        for place in range(max(begin - self._end, -LONGEST), min(end - self._end, 0)):
+            if isnan(self._cells[place]):
+                self._cells[place] = value
+
+    def last(self, count: int, end: int) -> Sequence[float]:
+        """Return so many cells before the one that is numbered `end`, oldest first."""
+        late = min(max(end - self._end, 0), count)
+        known = self._cells[max(LONGEST - count + late, 0) :] if late < count else array("d")
+        return array("d", [nan]) * (count - late - len(known)) + known + array("d", [nan]) * late
+
+
+class Strips:
+    """The strips by the addresses of their metrics; each cell is `step` seconds, counted from boot."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        self._strips: dict[str, Strip] = {}
+        self._end = 0
+        self._asked: set[str] = set()
+
+    @property
+    def length(self) -> float:
+        """How long ago the first cell begins, seconds."""
+        return self.step * LONGEST
+
+    def put(self, since_boot: float, values: Mapping[str, float]) -> None:
+        """Put what was observed at a time, seconds since boot."""
+        cell = round(since_boot / self.step)
+        if cell + 1 < self._end:
+            # What is replayed begins anew.
+            self._strips.clear()
+            self._asked.clear()
+        self._end = cell + 1
+        for address, value in values.items():
+            self._strip(address).put(cell, value)
+
+    def missing(self, addresses: Iterable[str]) -> list[str]:
+        """Return those that were not filled with what was before."""
+        return [address for address in addresses if address not in self._asked]
+
+    def fill(self, address: str, points: Sequence[Point], booted: float, each: float) -> None:
+        """Put what was before behind what is there; `booted` is when the machine was, seconds since 1970.
+
+        A point stands for `each` seconds at least, unless the next one comes before.
+        """
+        self._asked.add(address)
+        strip = self._strip(address)
+        usual = max(resolution(points), each)
+        following = [*(point.time for point in points[1:]), self._end * self.step + booted]
+        for point, later in zip(points, following, strict=False):
+            # Where the next is further away there is a gap.
+            lasts = later - point.time if later - point.time <= 1.5 * usual else usual
+            begin, end = (round((time - booted) / self.step) for time in (point.time, point.time + lasts))
+            strip.fill(begin, max(end, begin + 1), point.mean)
+
+    def last(self, addresses: Iterable[str], count: int) -> Sequence[float]:
+        """Return the sum of what is known of some strips in each of the last cells."""
+        found = [self._strips[address].last(count, self._end) for address in addresses if address in self._strips]
+        if len(found) == 1:
+            return found[0]
+        return [_sum(each) for each in zip(*found, strict=True)] if found else array("d", [nan]) * count
+
+    def _strip(self, address: str) -> Strip:
+        found = self._strips.get(address)
+        if found is None:
+            found = self._strips[address] = Strip()
+        return found
+
+
+def _sum(values: Iterable[float]) -> float:
+    known = [value for value in values if not isnan(value)]
+    return sum(known) if known else nan

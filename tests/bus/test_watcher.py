@@ -1,0 +1,176 @@
+"""Who takes nothing is let go, and what can't be observed is said: with a source of samples that a test plays."""
+
+import asyncio
+import itertools
+import logging
+
+import pytest
+from panel import Panel
+from private_bus import private_bus
+
+from healthd import dbus, protocol
+from healthd.clock import SystemClock
+from healthd.model import SINGLE, Observation, Reading, Sample, Unit, family, state
+from healthd.publish.bus import watcher
+from healthd.publish.bus.watches import Watches
+
+
+@family("tale")
+class Tale(Reading):
+    """What is told at length."""
+
+    text: str | None = state("A text.")
+    length: int | None = state("Its length.", Unit.COUNT)
+
+
+class Telling:
+    """A source of samples, fifty a second, or of a fault."""
+
+    def __init__(self, length, fault=None):
+        self.reading = Tale(text="x" * length, length=length)
+        self.fault = fault
+        self.ended = False
+
+    async def ticks(self):
+        while True:
+            yield
+            await asyncio.sleep(0.1)
+
+    async def sample(self):
+        if self.fault:
+            raise self.fault
+        observation = Observation(Tale.family, SystemClock().now(), {SINGLE: self.reading}, {}, 0.0, 0)
+        return Sample(observation.instant, "", 2, (observation,))
+
+    def end(self):
+        self.ended = True
+
+
+class Tellers:
+    """What the daemon is to watches."""
+
+    def __init__(self, *made):
+        self.left = list(made)
+        self.begun = []
+
+    def faster(self, families, interval):
+        assert set(families) == {"tale"}
+        self.begun.append((self.left.pop(0), interval))
+        return self.begun[-1][0]
+
+
+def metric(name):
+    return Tale.family, Tale.family.by_name[name.partition(".")[2]]
+
+
+async def serving(bus, tellers, talk):
+    """Have a client talk to watches on a bus, and return them."""
+    connection = await dbus.connect(bus.address)
+    watches = Watches(connection, metric, tellers)
+    connection.on_call = lambda call: watches.answer(call, 5.0)
+    await connection.own(protocol.BUS_NAME)
+    try:
+        await asyncio.to_thread(talk)
+        return watches
+    finally:
+        connection.close()
+        await asyncio.wait([connection.lost], timeout=5)
+
+
+def test_who_takes_nothing_for_too_long_is_told_and_may_watch_again(bus, monkeypatch):
+    monkeypatch.setattr(watcher, "PATIENCE", 0.5)
+    tellers = Tellers(Telling(60_000), Telling(10))
+
+    def talk():
+        with Panel(bus.address) as client:
+            first = client.watched("tale.text")
+            # A client without an ear for Ping: its answers to it are kept back until it was closed.
+            sent, client.send = client.send, lambda *_: None
+            numbers = [signal.body[0] for signal in (client.told() for _ in range(4))]
+            closed = client.told("WatchClosed")
+            client.send = sent
+            assert set(numbers) == {first}
+            assert closed.body == [first, "slow"]
+            assert client.pings == 1
+            again = client.watched("tale.length")
+            assert client.sample()[::3] == (again, {"tale.length": 10})
+
+    watches = asyncio.run(serving(bus, tellers, talk))
+    assert not len(watches)
+    assert all(source.ended for source, _ in tellers.begun)
+
+
+def test_who_answers_is_told_on_and_on(bus):
+    tellers = Tellers(Telling(60_000))
+
+    def talk():
+        with Panel(bus.address) as client:
+            client.watched("tale.text")
+            samples = [client.sample() for _ in range(20)]
+            assert all(set(sample.values) == {"tale.text"} for sample in samples)
+            assert client.pings > 5
+
+    asyncio.run(serving(bus, tellers, talk))
+    (source, interval) = tellers.begun[0]
+    assert (source.ended, interval) == (True, 5.0)
+
+
+def test_a_bus_that_lets_nobody_be_pinged_keeps_what_it_keeps_for_everyone():
+    denied = '<policy user="root"><deny send_interface="org.freedesktop.DBus.Peer" send_member="Ping"/></policy>'
+    tellers = Tellers(Telling(60_000))
+    with private_bus(denied) as bus:
+
+        def talk():
+            with Panel(bus.address) as client:
+                client.watched("tale.text")
+                for _ in range(2 * watcher.WINDOW // 60_000):
+                    client.sample()
+                assert not client.pings
+
+        asyncio.run(serving(bus, tellers, talk))
+
+
+def test_a_fault_of_ours_ends_the_watches_and_is_whole_in_the_log(bus, caplog):
+    tellers = Tellers(Telling(10, RuntimeError("no way")), Telling(10))
+
+    def talk():
+        with Panel(bus.address) as client:
+            number = client.watched("tale.text")
+            assert client.told("WatchClosed").body == [number, protocol.FAILED]
+            client.watched("tale.text")
+            client.sample()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(serving(bus, tellers, talk))
+    (record,) = caplog.records
+    assert record.message == "what is watched can't be observed"
+    assert "no way" in str(record.exc_info)
+
+
+def test_who_leaves_at_once_leaves_nothing_behind(bus):
+    tellers = Tellers(*(Telling(10) for _ in range(61)))
+
+    def talk():
+        for _ in range(20):
+            with Panel(bus.address) as client:
+                for number in itertools.islice(client.pipeline(3, "Watch", "asa{sv}", ["tale.text"], {}), 3):
+                    client.send(number)
+        with Panel(bus.address) as client:
+            client.watched("tale.text")
+            client.sample()
+
+    watches = asyncio.run(serving(bus, tellers, talk))
+    assert not len(watches)
+    assert not watches._watchers
+    assert all(source.ended for source, _ in tellers.begun)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 300])
+def test_every_length_of_a_text_is_read_as_it_was_told(bus, length):
+    def talk():
+        with Panel(bus.address) as client:
+            client.watched("tale.length", "tale.text")
+            values = client.sample().values
+            assert values == {"tale.text": "x" * length, "tale.length": length}
+
+    asyncio.run(serving(bus, Tellers(Telling(length)), talk))

@@ -1,0 +1,62 @@
+"""A healthd that a test plays: of a recorded machine, whose time stands still until the test lets it go on."""
+
+import json
+import zlib
+from datetime import datetime
+from math import sin
+from typing import Any
+
+from jeepney import DBusAddress, HeaderFields, new_error, new_method_return, new_signal
+from stand_in import StandIn
+
+from healthd import protocol
+
+POINTS = 256
+
+
+class RecordedHealthd(StandIn):
+    """Answers `Describe`, and `GetHistory` with waves below the present values; nothing to the latter if `mute`."""
+
+    def __init__(self, address: str, described: dict[str, Any], *, mute: bool = False) -> None:
+        self.described = described
+        self.told = 0
+        """How often it was asked to describe."""
+        self.histories: list[str] = []
+        """The addresses of which it was asked the history."""
+        self._mute = mute
+        super().__init__(address, protocol.BUS_NAME, {})
+
+    def go_on(self, seconds: float = 0.0, **memory: float) -> None:
+        """Take another sample, in which some fields of the memory are other ones."""
+        readings = {**self.described["readings"], "memory": {**self.described["readings"]["memory"], **memory}}
+        later = {"seq": self.described["seq"] + 1, "since_boot": self.described["since_boot"] + seconds}
+        self.described = {**self.described, "readings": readings, **later}
+
+    def _answer(self, call: Any) -> Any:
+        match call.header.fields[HeaderFields.member]:
+            case "Describe":
+                self.told += 1
+                return new_method_return(call, "s", (json.dumps(self.described),))
+            case "GetHistory" if not self._mute:
+                self.histories.append(call.body[0])
+                points = self._points(call.body[0])
+                if points:
+                    return new_method_return(call, "a(tddd)", (points,))
+                return new_error(call, protocol.NOT_AVAILABLE, "s", ("nothing is known",))
+            case "GetHistory":
+                # A signal to nobody: the question stays without an answer.
+                return new_signal(DBusAddress("/", interface="org.healthd.Test"), "Ignored")
+        return super()._answer(call)
+
+    def _points(self, address: str) -> list[tuple[int, float, float, float]]:
+        name, _, instance = address.partition("@")
+        family, _, field = name.partition(".")
+        reading = self.described["readings"][family]
+        value = (reading[instance] if instance else reading)[field]
+        if value is None:
+            return []
+        now = datetime.fromisoformat(self.described["time"]).timestamp()
+        phase = zlib.crc32(address.encode()) % 7
+        means = [value * (0.6 + 0.4 * sin(number / 5 + phase)) for number in range(POINTS)]
+        every = self.described["interval"]
+        return [(round((now - (POINTS - number) * every) * 1e6), mean, mean, mean) for number, mean in enumerate(means)]
