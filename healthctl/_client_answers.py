@@ -8,6 +8,7 @@ from jeepney import HeaderFields
 
 from healthctl.errors import (
     BadConfig,
+    Busy,
     HealthctlError,
     NotAllowed,
     Unavailable,
@@ -133,7 +134,8 @@ def fault(bus: str, name: str, text: str) -> HealthctlError:
         return Unavailable(f"healthd ended before it answered; see: {systemctl(bus)} status healthd")
     if name in _MEANT:
         return _MEANT[name](text)
-    return Unavailable(f"healthd refuses: {text or name}")
+    kind = Busy if name == STANDARD + "LimitsExceeded" else Unavailable
+    return kind(f"healthd refuses: {text or name}")
 
 
 def known(variants: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from healthctl._client_answers import ABSENT, Sample, described, fault, known, p
 from healthctl._client_arguments import condition_path, rule_of, until_usec, usec
 from healthctl._client_connection import TIMEOUT, connect
 from healthctl._client_questions import Questions
-from healthctl.errors import Unavailable
+from healthctl.errors import Busy, HealthctlError, Unavailable
 from healthctl.place import place, systemctl
 from healthctl.series import Point
 from healthd import protocol
@@ -296,12 +296,18 @@ class Client:
         return None if message is None else described(self._content("Describe", message))
 
     def answered_history(self, number: int) -> list[Point] | None:
-        """Return what came of `ask_history`, nothing where healthd has none; `None` while there is no answer."""
+        """Return what came of `ask_history`, nothing where healthd has none; `None` while there is no answer.
+
+        Raises Busy where it is to be asked again.
+        """
         with self._faults():
             message = self._questions.take(number)
-        if message is None or message.header.message_type is MessageType.error:
-            return None if message is None else []
-        return points(self._content("GetHistory", message))
+        try:
+            return None if message is None else points(self._content("GetHistory", message))
+        except Busy:
+            raise
+        except HealthctlError:
+            return []
 
     def _to(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> Any:
         call = new_method_call(_MANAGER, method, signature, body)

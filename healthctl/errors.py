@@ -9,6 +9,7 @@
     ├── Unmet               what was waited for did not come in time
     ├── Unwritten           a file can't be written
     └── Unavailable         healthd, or what was asked of it, can't be had
+        └── Busy            healthd has too much to answer at once
 
 Each text is one line that a user can act on; `cli.run` writes it, after the faults where there are some, and exits with
 `exit_code`.
@@ -83,3 +84,7 @@ class Unwritten(HealthctlError):
 
 class Unavailable(HealthctlError):
     """healthd, or what was asked of it, can't be had."""
+
+
+class Busy(Unavailable):
+    """healthd has too much to answer at once; it can be asked again."""

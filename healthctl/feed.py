@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from healthctl._client_answers import Sample
 from healthctl.client import Client
-from healthctl.errors import Unavailable, UnknownMetric
+from healthctl.errors import Busy, Unavailable, UnknownMetric
 from healthctl.poll import Poll
 from healthctl.render.described import number
 from healthctl.series import Point
 
-_AT_ONCE = 16
-"""Histories that are on their way together at most."""
+_AT_ONCE = 4
+"""Histories that are on their way together at most: healthd refuses more."""
 
 
 class History(NamedTuple):
@@ -34,6 +34,8 @@ class Feed(Poll):
         self._metrics = metrics
         self._loading: dict[int, str] = {}
         """The addresses of the metrics whose history is on its way, by the numbers of the questions."""
+        self._is_busy = False
+        """Whether healthd has refused to answer so much at once: it is left alone until there is something new."""
         self._watched: bool | None = None
         """Whether there is a watch; `None` while that is open."""
         self.interval = 1.0
@@ -66,11 +68,14 @@ class Feed(Poll):
         Raises Unavailable where there is no daemon now; the next attempt is a second later.
         """
         if described := self.advance():
+            self._is_busy = False
             self._begin(described)
             yield described
         try:
             if self._client and self._watched is not None:
-                yield from self._client.samples()
+                for sample in self._client.samples():
+                    self._is_busy = False
+                    yield sample
             if self._client and self._loading:
                 yield from self._loaded(self._client)
         except Unavailable:
@@ -79,7 +84,7 @@ class Feed(Poll):
 
     def load(self, addresses: Iterable[str], since: float, most: int) -> None:
         """Ask how metrics were since a time (seconds since 1970), in so many points at most; `news` has what comes."""
-        if not self._client or self._watched is None:
+        if not self._client or self._watched is None or self._is_busy:
             return
         # What has become of the connection, the next answer tells.
         with suppress(Unavailable):
@@ -89,7 +94,13 @@ class Feed(Poll):
 
     def _loaded(self, client: Client) -> Iterator[History]:
         for question, address in list(self._loading.items()):
-            if (points := client.answered_history(question)) is not None:
+            try:
+                points = client.answered_history(question)
+            except Busy:
+                del self._loading[question]
+                self._is_busy = True
+                continue
+            if points is not None:
                 del self._loading[question]
                 yield History(address, points)
 

@@ -19,7 +19,6 @@ class Recent:
     def __init__(self, style: Style) -> None:
         self._style = style
         self._boot = ""
-        self._interval = 0.0
         self._sample: Sample | None = None
         self.picture: Picture | None = None
 
@@ -37,12 +36,12 @@ class Recent:
 
     def _describe(self, described: dict[str, Any], step: float) -> None:
         boot = str(described.get("boot_id"))
-        if self.picture and (boot, step) == (self._boot, self.picture.strips.step):
-            strips = self.picture.strips
-        else:
-            strips, self._sample = Strips(step), None
+        interval = number(described, "interval") or step
+        strips = self.picture and self.picture.strips
+        if not strips or (boot, step, interval) != (self._boot, strips.step, strips.interval):
+            strips, self._sample = Strips(step, interval), None
         self.picture = Picture(Described(described, self._style), strips)
-        self._boot, self._interval = boot, number(described, "interval") or step
+        self._boot = boot
 
     def _move_on(self, picture: Picture) -> None:
         described, strips = picture
@@ -68,4 +67,4 @@ class Recent:
         described, strips = picture
         if described.time is not None and described.since_boot is not None:
             booted = described.time - described.since_boot
-            strips.fill(history.address, history.points, booted, max(self._interval, strips.step))
+            strips.fill(history.address, history.points, booted)

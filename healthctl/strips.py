@@ -9,7 +9,9 @@ from healthctl.series import Point, resolution
 LONGEST = 256
 """Cells that are kept."""
 _HELD = 3
-"""Cells that a value stands for at most when the next one is late."""
+"""Cells that a value stands for at least when the next one is late."""
+_OPEN = 2.5
+"""How much longer than others the newest point of a history stands: what comes after it is gathered yet."""
 
 
 class Strip:
@@ -20,11 +22,11 @@ class Strip:
         self._end = 0
         """The number of the cell after the last one."""
 
-    def put(self, cell: int, value: float) -> None:
-        """Put a value into a cell, the last one that there is; of late ones the value before fills those between."""
+    def put(self, cell: int, value: float, held: int) -> None:
+        """Put a value into a cell, the last one that there is; so many at most are of the value before."""
         ahead = cell + 1 - self._end
         if ahead > 0:
-            between = self._cells[-1] if ahead <= _HELD else nan
+            between = self._cells[-1] if ahead <= held else nan
             self._cells = (self._cells + array("d", [between]) * min(ahead, LONGEST))[-LONGEST:]
             self._end = cell + 1
         self._cells[-1] = value
@@ -43,12 +45,16 @@ class Strip:
 
 
 class Strips:
-    """The strips by the addresses of their metrics; each cell is `step` seconds, counted from boot."""
+    """The strips by the addresses of their metrics; each cell is `step` seconds, counted from boot.
 
-    def __init__(self, step: float) -> None:
-        self.step = step
+    healthd samples every `interval` seconds, also where some metrics come oftener.
+    """
+
+    def __init__(self, step: float, interval: float) -> None:
+        self.step, self.interval = step, interval
+        self._held = max(_HELD, round(1.5 * interval / step))
         self._strips: dict[str, Strip] = {}
-        self._end = 0
+        self._begin = self._end = 0
         self._asked: set[str] = set()
 
     @property
@@ -63,26 +69,30 @@ class Strips:
             # What is replayed begins anew.
             self._strips.clear()
             self._asked.clear()
+        if not self._strips:
+            self._begin = cell
         self._end = cell + 1
         for address, value in values.items():
-            self._strip(address).put(cell, value)
+            self._strip(address).put(cell, value, self._held)
 
     def missing(self, addresses: Iterable[str]) -> list[str]:
         """Return those that were not filled with what was before."""
         return [address for address in addresses if address not in self._asked]
 
-    def fill(self, address: str, points: Sequence[Point], booted: float, each: float) -> None:
+    def fill(self, address: str, points: Sequence[Point], booted: float) -> None:
         """Put what was before behind what is there; `booted` is when the machine was, seconds since 1970.
 
-        A point stands for `each` seconds at least, unless the next one comes before.
+        A point stands for an interval at least, unless the next one comes before.
         """
         self._asked.add(address)
         strip = self._strip(address)
-        usual = max(resolution(points), each)
-        following = [*(point.time for point in points[1:]), self._end * self.step + booted]
+        usual = max(resolution(points), self.interval, self.step)
+        present = self._end * self.step + booted
+        following = [*(point.time for point in points[1:]), present]
         for point, later in zip(points, following, strict=False):
             # Where the next is further away there is a gap.
-            lasts = later - point.time if later - point.time <= 1.5 * usual else usual
+            longest = usual * (_OPEN if later == present else 1.5)
+            lasts = later - point.time if later - point.time <= longest else usual
             begin, end = (round((time - booted) / self.step) for time in (point.time, point.time + lasts))
             strip.fill(begin, max(end, begin + 1), point.mean)
 
@@ -92,6 +102,14 @@ class Strips:
         if len(found) == 1:
             return found[0]
         return [_sum(each) for each in zip(*found, strict=True)] if found else array("d", [nan]) * count
+
+    def lately(self, addresses: Iterable[str], most: int) -> float:
+        """Return the mean of the last cells, so many at most; -1 where nothing is known.
+
+        Of what was put alone: by it rows are chosen, and none is to go because another one was filled.
+        """
+        known = [value for value in self.last(addresses, min(most, self._end - self._begin)) if not isnan(value)]
+        return sum(known) / len(known) if known else -1.0
 
     def _strip(self, address: str) -> Strip:
         found = self._strips.get(address)

@@ -140,8 +140,7 @@ class Grid(NamedTuple):
 
     def lately(self, addresses: Iterable[str]) -> float:
         """Return what the last cells of a strip are in the mean; unknown is less than nothing."""
-        known = [value for value in self.strips.last(addresses, _LATELY) if not isnan(value)]
-        return sum(known) / len(known) if known else -1.0
+        return self.strips.lately(addresses, _LATELY)
 
     def _strip(self, addresses: tuple[str, ...], span: Range | None, *, worst: bool) -> Line:
         if worst:

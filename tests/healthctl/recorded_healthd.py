@@ -12,18 +12,26 @@ from stand_in import StandIn
 from healthd import protocol
 
 POINTS = 256
+LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
 
 
 class RecordedHealthd(StandIn):
-    """Answers `Describe`, and `GetHistory` with waves below the present values; nothing to the latter if `mute`."""
+    """Answers `Describe`, and `GetHistory` with waves below the present values.
 
-    def __init__(self, address: str, described: dict[str, Any], *, mute: bool = False) -> None:
+    Nothing to the latter if `mute`; if `busy` it refuses each at first.
+    """
+
+    def __init__(
+        self, address: str, described: dict[str, Any], *, mute: bool = False, busy: bool = False
+    ) -> None:  # fmt: skip
         self.described = described
         self.told = 0
         """How often it was asked to describe."""
         self.histories: list[str] = []
         """The addresses of which it was asked the history."""
         self._mute = mute
+        self._busy = busy
+        self._refused: set[str] = set()
         super().__init__(address, protocol.BUS_NAME, {})
 
     def go_on(self, seconds: float = 0.0, **memory: float) -> None:
@@ -37,6 +45,9 @@ class RecordedHealthd(StandIn):
             case "Describe":
                 self.told += 1
                 return new_method_return(call, "s", (json.dumps(self.described),))
+            case "GetHistory" if self._busy and call.body[0] not in self._refused:
+                self._refused.add(call.body[0])
+                return new_error(call, LIMITS_EXCEEDED, "s", ("too many calls wait; try again",))
             case "GetHistory" if not self._mute:
                 self.histories.append(call.body[0])
                 points = self._points(call.body[0])

@@ -24,7 +24,7 @@ COLOUR = Style(colour=True)
 
 def picture(described, style=PLAIN, samples=60):
     known = Described(described, style)
-    strips = Strips(1.0)
+    strips = Strips(1.0, 1.0)
     for second in range(samples):
         strips.put(100 + second, {key: value * (0.7 + 0.3 * sin(second)) for key, value in strip_values(known).items()})
     return Picture(known, strips)
@@ -241,7 +241,7 @@ def test_the_busiest_stay_the_busiest_for_a_moment_of_another(described):
 
 def test_unknown_is_a_blank_in_a_strip_and_zero_is_none(described):
     known = Described(described("desktop"), PLAIN)
-    strips = Strips(1.0)
+    strips = Strips(1.0, 1.0)
     strips.put(10, {"memory.percent": 0.0})
     strips.put(20, {"memory.percent": 100.0})
     lines = dashboard(Picture(known, strips), (80, 24), PLAIN, Ui(), 1.0).lines
@@ -276,7 +276,7 @@ def test_a_watched_value_is_newer_than_what_is_described(described):
     known = Described(described("desktop"), PLAIN)
     watched = {"memory.percent": 77.7, "disk.busy@dm-0": 99.0, "disk.busy@new": 5.0, "cpu.core_busy": [50.0] * 8}
     known.take(known.time + 1, known.since_boot + 1, watched)
-    lines = dashboard(Picture(known, Strips(1.0)), (80, 60), PLAIN, Ui(), 1.0).lines
+    lines = dashboard(Picture(known, Strips(1.0, 1.0)), (80, 60), PLAIN, Ui(), 1.0).lines
     assert " 77.7 % " in row(lines, "Memory")
     assert " 99.0 %" in row(lines, "dm-0")
     assert " 50.0 %" in row(lines, "core 7")

@@ -13,6 +13,8 @@ import pytest
 from private_bus import eventually
 from recorded_healthd import RecordedHealthd
 
+from healthctl.feed import Feed, History
+
 pytestmark = pytest.mark.timeout(120)
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
@@ -113,6 +115,36 @@ def test_a_terminal_of_ascii_gets_ascii(bus, terminal):
     started.until(lambda: re.search(r"Memory +[#.]+ +55\.0 % .*[_.:=+*#-]{20}$", started.text, re.MULTILINE))
     assert started.raw.isascii()
     leave(started)
+
+
+def test_a_healthd_that_has_too_much_to_answer_is_asked_again(bus, described, terminal):
+    with closing(RecordedHealthd(bus.address, described("desktop"), busy=True)) as healthd:
+        started = terminal(bus.address, "watch", lines=24)
+
+        def is_filled():
+            healthd.go_on()
+            return started.text == agreed(80, 24)
+
+        started.until(is_filled, seconds=60)
+        assert len(set(healthd.histories)) == len(healthd.histories)
+        leave(started)
+
+
+def test_no_history_is_refused_however_many_strips_are_to_be_filled(healthd_bus):
+    metrics = [f"cpu.{field}" for field in ("busy", "user", "system", "iowait", "steal", "idle", "nice", "irq")]
+    metrics += [f"memory.{field}" for field in ("percent", "used_bytes", "available_bytes", "free_bytes")]
+    with closing(Feed(healthd_bus.address, None, ())) as feed:
+        filled = {}
+
+        def is_filled():
+            for news in feed.news():
+                if isinstance(news, History):
+                    filled[news.address] = news.points
+            feed.load([address for address in metrics if address not in filled], 0.0, 256)
+            return len(filled) == len(metrics)
+
+        eventually(is_filled)
+        assert all(filled.values())
 
 
 def test_keys_do_what_help_says(screen):
