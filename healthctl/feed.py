@@ -11,7 +11,7 @@ from healthctl.poll import Poll
 from healthctl.render.described import number
 from healthctl.series import Point
 
-_AT_ONCE = 4
+AT_ONCE = 4
 """Histories that are on their way together at most: healthd refuses more."""
 
 
@@ -89,7 +89,7 @@ class Feed(Poll):
         # What has become of the connection, the next answer tells.
         with suppress(Unavailable):
             for address in addresses:
-                if len(self._loading) < _AT_ONCE and address not in self._loading.values():
+                if len(self._loading) < AT_ONCE and address not in self._loading.values():
                     self._loading[self._client.ask_history(address, since, most)] = address
 
     def _loaded(self, client: Client) -> Iterator[History]:

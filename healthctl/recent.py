@@ -29,7 +29,7 @@ class Recent:
         elif isinstance(news, Sample):
             self._sample = news
         elif self.picture:
-            self._fill(news, self.picture)
+            fill(self.picture, news)
             return
         if self.picture:
             self._move_on(self.picture)
@@ -63,8 +63,9 @@ class Recent:
             strips = self.picture.strips
             feed.load(filter(is_kept, strips.missing(addresses)), time - strips.length, LONGEST)
 
-    def _fill(self, history: History, picture: Picture) -> None:
-        described, strips = picture
-        if described.time is not None and described.since_boot is not None:
-            booted = described.time - described.since_boot
-            strips.fill(history.address, history.points, booted)
+
+def fill(picture: Picture, history: History) -> None:
+    """Put what was before into a picture."""
+    described, strips = picture
+    if described.time is not None and described.since_boot is not None:
+        strips.fill(history.address, history.points, described.time - described.since_boot)

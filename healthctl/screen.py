@@ -1,6 +1,7 @@
 """The whole terminal for one program, and the signals that a program which has it must heed."""
 
 import os
+import re
 import signal
 import sys
 import termios
@@ -8,11 +9,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Self
 
+from healthctl.render.line import cells
+
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
-_LEAVE = "\x1b[?25h\x1b[?1049l"
+# A console that has no second screen goes on below the last picture.
+_LEAVE = "\x1b[999H\x1b[2K\x1b[?25h\x1b[?1049l"
 # What is written between them is shown at once, where the terminal knows of that, and without wrapping: a character
 # that is wider than it was taken for spoils no more than its line.
 _BEGIN, _END = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
+_REST = "\x1b[K"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Signals:
@@ -121,13 +127,15 @@ class Screen:
         """Put lines, none wider and no more than the screen, over what is there: those that changed, in one write."""
         if not self._entered:
             self.enter()
+        columns, height = self.size()
         pieces = [
-            # Cleared before it is written: after a line as wide as the screen the cursor still stands on its end.
-            f"\x1b[{row}H\x1b[2K{line}"
+            # The rest is cleared, and not what is written over: that flickers where it is not shown at once. After a
+            # line as wide as the screen there is no rest: the cursor still stands on its end.
+            f"\x1b[{row}H{line}{_REST if cells(_COLOUR.sub('', line)) < columns else ''}"
             for row, line in enumerate(lines, 1)
             if row > len(self._shown) or self._shown[row - 1] != line
         ]
-        if len(lines) < self.size().lines and len(lines) != len(self._shown):
+        if len(lines) < height and len(lines) != len(self._shown):
             pieces.append(f"\x1b[{len(lines) + 1}H\x1b[J")
         self._shown = list(lines)
         if pieces:

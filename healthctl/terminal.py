@@ -9,17 +9,18 @@ from healthctl.render.style import Style
 
 _UNBOUNDED = 1_000_000
 _NARROW, _LOW = 80, 24
+_COLOURLESS = ("dumb", "vt")
+"""How the names of terminals begin that have no colours: those of DEC, and none at all."""
 
 
 def style(color: str) -> Style:
     """Return how lines look on this output; `color` is `auto`, `always` or `never`."""
-    colour = color == "always" or (
-        color == "auto"
-        and sys.stdout.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") not in (None, "", "dumb")
-    )
-    return Style(colour=colour, unicode=_encodes("●…°↓█░") and not _plain_locale(), colours=_colours())
+    is_screen, name = sys.stdout.isatty(), os.environ.get("TERM", "")
+    has_colour = is_screen and not os.environ.get("NO_COLOR") and not name.startswith(_COLOURLESS) and name != ""
+    # The fonts of the Linux console lack what strips are drawn with.
+    has_glyphs = _encodes("●…°↓█░") and not _plain_locale() and not (is_screen and name == "linux")
+    colour = color == "always" or (color == "auto" and has_colour)
+    return Style(colour=colour, unicode=has_glyphs, colours=_colours())
 
 
 def _colours() -> int:

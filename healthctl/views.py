@@ -7,9 +7,9 @@ from typing import ClassVar, Protocol
 
 from healthctl import terminal
 from healthctl.errors import complaint
-from healthctl.feed import Feed, News
+from healthctl.feed import Feed, History, News
 from healthctl.keys import Keys
-from healthctl.recent import Recent
+from healthctl.recent import Recent, fill
 from healthctl.render.dashboard import dashboard
 from healthctl.render.dashboard_plain import plain
 from healthctl.render.dashboard_rows import Picture
@@ -19,6 +19,9 @@ from healthctl.render.status import status
 from healthctl.render.style import Style
 from healthctl.screen import Screen, obey
 from healthd import protocol
+
+_REDRAW = "\x0c"
+"""Ctrl-L: somebody else has written on the screen."""
 
 
 class View(Protocol):
@@ -155,6 +158,8 @@ class Live:
     def take(self, news: News, step: float) -> None:
         """Take what came."""
         self._recent.take(news, step)
+        if self._paused and isinstance(news, History):
+            fill(self._paused, news)
         self._step, self._lost = step, ""
         self._is_old = True
 
@@ -182,6 +187,8 @@ class Live:
     def typed(self) -> bool:
         """Tell whether to go on after what was typed."""
         for key in self._keys.of(self._screen.typed()):
+            if key == _REDRAW:
+                self._screen.forget()
             self._ui = press(self._ui, key)
             self._is_old = True
         if not self._ui.paused:

@@ -9,20 +9,26 @@ from healthctl.render.dashboard_sections import sections, wrong
 from healthctl.render.dashboard_state import COLLAPSED, EXPANDED, Ui
 from healthctl.render.described import text
 from healthctl.render.line import Line, fit, length
-from healthctl.render.style import Style
+from healthctl.render.style import Glyphs, Style
 from healthctl.render.units import age, duration, span
 
 _HELP = (
     ("space p", "pause, and go on"),
-    ("tab  j k  up down", "the next section, the one before"),
-    ("enter", "all of a section, or as usual"),
-    ("right left  + -", "more of a section, less of it"),
-    ("s", "the busiest first, or by name"),
-    ("page up, page down", "what is above and below"),
-    ("home, end", "the beginning, the end"),
+    ("tab up down j k", "another section"),
+    ("enter", "all of it, or as usual"),
+    ("right left + -", "more of it, less of it"),
+    ("s", "the busiest first"),
+    ("page up, down", "what is above, below"),
+    ("home end", "the beginning, the end"),
     ("esc", "all as usual"),
+    ("ctrl-l", "draw it anew"),
     ("h ?", "this help"),
-    ("q", "quit"),
+    ("q ctrl-c", "quit"),
+)
+_LEGEND = (
+    "Strips: how it went until now, blank is",
+    "unknown. -25 s is where they all begin.",
+    "+4 is how many rows are hidden.",
 )
 _USUAL_ROWS = 8
 """Rows of a section at most, unless everything is shown."""
@@ -55,7 +61,7 @@ def dashboard(picture: Picture, size: tuple[int, int], style: Style, ui: Ui, int
     width, height = size
     columns = grid(picture, width, style)
     if ui.help:
-        return Drawn([style.write(line, width) for line in _help(height)], ui, [])
+        return Drawn([style.write(line, width) for line in _help(height, style.glyphs)], ui, [])
     room = max(height - _EDGE, 0)
     blocks = _fitted(wrong(columns), sections(columns), ui, room)
     body, starts = _body(blocks, room, ui.selected, style)
@@ -159,12 +165,12 @@ def _header(columns: Grid, interval: float) -> Line:
     if described.since is not None and time is not None:
         line += [(f" for {age(time - described.since)}", "dim")]
     up = f"up {duration(described.since_boot)}" if described.since_boot is not None else ""
-    left = columns.name + columns.middle
+    clock = "" if time is None else strftime("%H:%M:%S", localtime(time))
+    left = min(columns.name + columns.middle, max(columns.width - length([(clock, "")]) - 1, 0))
     for words, role in ((text(host, "hostname"), "bold"), (up, "dim")):
         if words and length(line) + 2 + len(words) <= left:
             line += [("  ", ""), (words, role)]
     line = fit(line, left, style.glyphs.mark)
-    clock = "" if time is None else strftime("%H:%M:%S", localtime(time))
     past = f"-{span(columns.strip * interval)}" if columns.strip > length([(clock, "")]) + 8 else ""
     gap = max(columns.width - length(line) - len(past) - len(clock), 0)
     before = max(min(left + 2 - length(line), gap), 0)
@@ -194,10 +200,16 @@ def _footer(ui: Ui, width: int, interval: float) -> Line:
     return [*line, (" " * max(width - length(line) - length(right), 0), ""), *right]
 
 
-def _help(height: int) -> list[Line]:
-    rows: list[Line] = [[("Keys", "bold")], []]
-    rows += [[(f"  {keys:<20}", "bold"), (meaning, "")] for keys, meaning in _HELP]
-    rows += [[], [("Strips tell how it went until now, all of them over the same time; blank is unknown.", "dim")]]
+def _help(height: int, glyphs: Glyphs) -> list[Line]:
+    rows: list[Line] = [[("Keys", "bold")]]
+    rows += [[(f"  {keys:<15} ", "bold"), (meaning, "")] for keys, meaning in _HELP]
+    parts = ((glyphs.user, "user"), (glyphs.system, "system"), (glyphs.iowait, "iowait"), (glyphs.iowait, "steal"))
+    rows += [[], [("Bar of the CPU", "bold"), *(span for part in parts for span in _part(*part))]]
+    rows += [[], *([(words, "dim")] for words in _LEGEND)]
     rows += [[], [("Any key goes back.", "dim")]]
     # Where it is too low, the end matters least.
     return rows[:height]
+
+
+def _part(glyph: str, role: str) -> Line:
+    return [("  ", ""), (glyph, role), (f" {role}", "")]

@@ -5,7 +5,6 @@ from healthctl.render.dashboard_rows import SHARE, Grid, Range, Row, Section, he
 from healthctl.render.dashboard_series import TRAFFIC, TRANSFER, addresses
 from healthctl.render.described import Values, number, text
 from healthctl.render.line import Line, cut_start
-from healthd import protocol
 
 _COOL, _HOT = 20.0, 100.0
 """Degrees that a strip of temperatures spans, where no sensor tells what is critical."""
@@ -23,7 +22,7 @@ def network(grid: Grid) -> list[Section]:
         return []
     signs = (grid.style.glyphs.down, grid.style.glyphs.up)
     totals = [total(number(readings[name], field) for name in usual) for field in TRAFFIC]
-    alone: Line = [(usual[0], "dim")] if len(usual) == 1 else []
+    alone: Line = [(grid.beside_rates(usual[0]), "dim")] if len(usual) == 1 else []
     series = [address for name in usual for address in addresses("network", name, *TRAFFIC)]
     head = grid.row("Network", grid.rates(signs, totals, alone), series, is_head=True)
     rows = {name: _interface(grid, name, values, signs) for name, values in readings.items()}
@@ -34,9 +33,11 @@ def network(grid: Grid) -> list[Section]:
 
 
 def _interface(grid: Grid, name: str, values: Values, signs: tuple[str, str]) -> Row:
-    speed = number(values, "speed_bytes_per_second")
+    speed, signal = number(values, "speed_bytes_per_second"), number(values, "signal_dbm")
     is_down = values.get("carrier") is False or text(values, "operstate") == "down"
-    words = "no link" if is_down else units.bits(speed) if speed else ""
+    # "1 Gbit": there is no room for more, and what it is a second goes without saying.
+    told = units.bits(speed).removesuffix("/s") if speed else "" if signal is None else f"{signal:.0f} dBm"
+    words = "no link" if is_down else told
     figures = grid.rates(signs, [number(values, field) for field in TRAFFIC], [(words, "dim")])
     return grid.row(name, figures, addresses("network", name, *TRAFFIC))
 
@@ -64,7 +65,7 @@ def temperatures(grid: Grid) -> list[Section]:
     warm, fans = _known(grid, "sensor", "celsius"), _known(grid, "sensor", "rpm")
     turning = [_fan(grid, name, values) for name, values in fans.items()]
     if not warm:
-        return [Section("Fans", grid.note("Fans", ""), turning)] if fans else []
+        return [Section("Fans", grid.note("Fans", []), turning)] if fans else []
     of_cpu = [name for name, values in warm.items() if text(values, "role") == "cpu"]
     chief = max(of_cpu or warm, key=lambda name: grid.lately(addresses("sensor", name, "celsius")))
     head = _sensor(grid, "Temperature", chief, warm[chief], is_head=True)
@@ -120,30 +121,31 @@ def _mount(grid: Grid, name: str, values: Values, *, is_head: bool = False) -> R
 
 
 def batteries(grid: Grid) -> list[Section]:
-    """Draw what is left, and how long that lasts; the head is the first."""
+    """Draw what is left, and how long that lasts: of the machine's own, then of what is connected to it."""
+    readings = _known(grid, "battery", "percent")
     rows: list[Row] = []
-    for name, values in _known(grid, "battery", "percent").items():
+    for name, values in sorted(readings.items(), key=lambda item: _is_device(item[1])):
         share = number(values, "percent")
-        lasts = next(filter(None, (number(values, f"{end}_seconds") for end in ("empty", "full"))), None)
-        detail = ", ".join(filter(None, (text(values, "status"), units.age(lasts) if lasts else "")))
+        own = text(values, "model") if _is_device(values) else ""
         # It is the less that is the worse.
         bar = grid.bar((share, heat(None if share is None else 100.0 - share)))
-        figures = grid.percent(share, detail, bar=bar)
+        figures = grid.percent(share, own if own and not rows else _lasts(values), bar=bar)
+        label = own or name if rows else "Battery"
         series = addresses("battery", name, "percent")
-        rows.append(grid.row(name if rows else "Battery", figures, series, Range(heated=False), is_head=not rows))
+        rows.append(grid.row(label, figures, series, Range(heated=False), is_head=not rows))
     return [Section("Battery", rows[0], rows[1:])] if rows else []
 
 
-def throttling(grid: Grid) -> list[Section]:
-    """Say what holds a Raspberry Pi back, or has since boot."""
-    flags = {name: value for name, value in grid.described.single("throttling").items() if isinstance(value, bool)}
-    if not flags:
-        return []
-    since = "_since_boot"
-    now = [name.replace("_", " ") for name, is_so in flags.items() if is_so and not name.endswith(since)]
-    before = [name.removesuffix(since).replace("_", " ") for name, is_so in flags.items() if is_so]
-    words = ", ".join(now) or (f"{', '.join(before)} since boot" if before else "none")
-    return [Section("Throttling", grid.note("Throttling", words, protocol.WARNING if now else "dim"))]
+def _is_device(values: Values) -> bool:
+    """Tell whether it is the battery of a mouse, or the like."""
+    return text(values, "kind") == "device"
+
+
+def _lasts(values: Values) -> str:
+    empty, full = (number(values, f"{end}_seconds") for end in ("empty", "full"))
+    if empty is not None:
+        return f"{units.duration(empty)} left"
+    return text(values, "status") if full is None else f"full in {units.age(full)}"
 
 
 def _known(grid: Grid, family: str, field: str) -> dict[str, Values]:

@@ -90,9 +90,9 @@ class Grid(NamedTuple):
         line = [self._label(name, is_head=is_head), *figures, (gap, ""), *self._strip(chosen, span, worst=worst)]
         return Row(line, chosen, self.lately(chosen))
 
-    def note(self, name: str, text: str, role: str = "dim") -> Row:
+    def note(self, name: str, words: Line) -> Row:
         """Draw a head that has words in the place of figures."""
-        return Row([self._label(name, is_head=True), (text, role)])
+        return Row([self._label(name, is_head=True), *words])
 
     def _label(self, name: str, *, is_head: bool) -> tuple[str, str]:
         indent = 1 if is_head else 2
@@ -137,6 +137,10 @@ class Grid(NamedTuple):
         for sign, rate in zip(signs, rates, strict=True):
             line += [("  " if line else "", ""), (sign, "dim"), (f"{units.rate(rate):>{12 - cells(sign)}}", "")]
         return [*line, ("  ", ""), *more] if more else line
+
+    def beside_rates(self, name: str) -> str:
+        """Return as much of a name as there is room for beside two rates."""
+        return cut_start(name, max(self.middle - _BOTH_RATES - 2, 0), self.style.glyphs.mark)
 
     def lately(self, addresses: Iterable[str]) -> float:
         """Return what the last cells of a strip are in the mean; unknown is less than nothing."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from healthctl.render.dashboard_devices import batteries, disks, filesystems, network, temperatures, throttling
+from healthctl.render.dashboard_devices import batteries, disks, filesystems, network, temperatures
 from healthctl.render.dashboard_rows import Grid, Row, Section
+from healthctl.render.dashboard_upkeep import clock, services, throttling
 from healthctl.render.dashboard_work import cpu, load, memory, pressure
-from healthctl.render.section import Frame
+from healthctl.render.section import Frame, unavailable
 from healthctl.render.verdict import verdict
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Grid], list[Section]]], ...] = (
@@ -16,9 +17,11 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Grid], list[Section]]], ...] = (
     ("Network", "network", network),
     ("Disks", "disk", disks),
     ("Temperature", "sensor", temperatures),
+    ("Throttling", "throttling", throttling),
     ("Filesystems", "filesystem", filesystems),
     ("Battery", "battery", batteries),
-    ("Throttling", "throttling", throttling),
+    ("Clock", "clock", clock),
+    ("Services", "services", services),
 )
 
 
@@ -28,7 +31,7 @@ def sections(grid: Grid) -> list[Section]:
     for name, family, draw in _SECTIONS:
         drawn = draw(grid)
         if not drawn and not grid.described.unsupported(family) and (problem := grid.described.problem(family)):
-            drawn = [Section(name, grid.note(name, f"unavailable: {problem}"))]
+            drawn = [Section(name, grid.note(name, unavailable(problem)))]
         found += drawn
     return found
 

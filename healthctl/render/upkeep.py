@@ -15,11 +15,12 @@ _THROTTLING = {
 
 def upkeep(frame: Frame) -> list[Line]:
     """Draw what the firmware lowers, whether the clock is kept, and the units that failed, where there are some."""
-    lines = [("Throttling", _throttling(frame)), ("Clock", _clock(frame)), ("Services", _services(frame))]
+    lines = [("Throttling", throttling(frame)), ("Clock", clock(frame)), ("Services", services(frame))]
     return [line for label, row in lines for line in section(label, [row] if row else [])]
 
 
-def _throttling(frame: Frame) -> Line:
+def throttling(frame: Frame) -> Line:
+    """Say what the firmware of a Raspberry Pi lowers, or has since boot."""
     values = frame.described.single("throttling")
     if not values or blank(values):
         return _absent(frame, "throttling")
@@ -34,7 +35,8 @@ def _throttling(frame: Frame) -> Line:
     return row
 
 
-def _clock(frame: Frame) -> Line:
+def clock(frame: Frame) -> Line:
+    """Say whether the clock is kept, and by whom."""
     values = frame.described.single("clock")
     kept = values.get("synchronised")
     if kept is None:
@@ -49,7 +51,8 @@ def _clock(frame: Frame) -> Line:
     return [*row, *((f"  {word}", "dim") for word in said if word)]
 
 
-def _services(frame: Frame) -> Line:
+def services(frame: Frame) -> Line:
+    """Name the units that failed; nothing where there are none."""
     values: Values = frame.described.single("services")
     failed = number(values, "failed_units")
     if failed is None:

@@ -315,3 +315,45 @@ def test_no_module_of_the_dashboard_reads_a_clock_or_a_terminal():
         if name.startswith("dashboard"):
             with open(os.path.join(here, name)) as file:
                 assert not re.search(r"monotonic|time\(\)|import (os|sys)\b", file.read()), name
+
+
+def test_what_is_held_back_and_what_failed_is_said_in_the_words_of_the_status_screen(described):
+    machine = described("raspberry-pi")
+    machine["readings"]["throttling"] |= {"under_voltage": True, "throttled": None}
+    machine["readings"]["services"] = {"failed_units": 2, "failed": "a.service b.service", "system_state": "degraded"}
+    machine["readings"]["clock"] = {"synchronised": False, "offset_seconds": None, "source": None, "rtc": False}
+    machine["unavailable"] = {}
+    lines = lines_of(machine, 100, 40)
+    assert row(lines, "Throttling").split()[1] == "under-voltage"
+    assert row(lines, "Services").endswith("2 failed  a.service b.service")
+    assert row(lines, "Clock").endswith("not synchronised  no RTC")
+    # What holds it back stands below what makes it hot.
+    assert lines.index(row(lines, "Temperature")) < lines.index(row(lines, "Throttling"))
+    assert lines.index(row(lines, "Throttling")) < lines.index(row(lines, "Filesystems"))
+
+
+def test_a_clock_that_is_kept_and_services_that_run_take_no_room(described):
+    machine = described("raspberry-pi")
+    machine["readings"]["services"] = {"failed_units": 0, "failed": "", "system_state": "running"}
+    machine["readings"]["clock"] = {"synchronised": True, "offset_seconds": 0.0, "source": "chrony", "rtc": True}
+    text = "\n".join(lines_of(machine, 100, 40))
+    assert "Clock" not in text
+    assert "Services" not in text
+
+
+def test_the_battery_of_the_machine_comes_before_that_of_a_mouse(described):
+    machine = described("desktop")
+    mouse = {"kind": "device", "model": "Mouse M1", "status": "discharging", "percent": 15.0}
+    own = {"kind": "battery", "status": "discharging", "percent": 76.0, "empty_seconds": 14248.0}
+    machine["readings"]["battery"] = {"0001-aa": mouse, "BAT0": own}
+    lines = lines_of(machine, 100, 60)
+    assert row(lines, "Battery").split("%")[1].startswith(" 3 h 57 min left ")
+    assert " 15.0 % discharging" in row(lines, "Mouse M1")
+    machine["readings"]["battery"] = {"0001-aa": mouse}
+    assert " 15.0 % Mouse M1" in row(lines_of(machine, 100, 60), "Battery")
+
+
+def test_the_clock_is_told_on_the_narrowest_screen(described):
+    for columns in (20, 26, 40):
+        head = lines_of(described("troubled"), columns, 12)[0]
+        assert re.search(r" \d\d:\d\d:\d\d$", head), head

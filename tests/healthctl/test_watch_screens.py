@@ -13,7 +13,8 @@ import pytest
 from private_bus import eventually
 from recorded_healthd import RecordedHealthd
 
-from healthctl.feed import Feed, History
+from healthctl.feed import AT_ONCE, Feed, History
+from healthd._dbus_answers import MOST_OF_ONE
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -85,7 +86,7 @@ def test_a_recorded_machine_at_five_sizes_looks_as_agreed(bus, described, termin
 @pytest.mark.usefixtures("desktop")
 @pytest.mark.parametrize(
     ("variable", "code"),
-    [("TERM=linux", rb"\x1b\[32m"), ("TERM=xterm-256color", rb"\x1b\[38;5;\d+m"),
+    [("TERM=xterm", rb"\x1b\[32m"), ("TERM=xterm-256color", rb"\x1b\[38;5;\d+m"),
      ("COLORTERM=truecolor", rb"\x1b\[38;2;\d+;\d+;\d+m")],
 )  # fmt: skip
 def test_it_has_as_many_colours_as_the_terminal(bus, terminal, variable, code):
@@ -93,12 +94,14 @@ def test_it_has_as_many_colours_as_the_terminal(bus, terminal, variable, code):
     started.until(lambda: started.text == agreed(80, 24))
     # Before the steps of a strip, or a bar.
     assert re.search(code + rb"\xe2\x96[\x82-\x88]", started.raw)
-    assert (b"\x1b[38;" in started.raw) == (variable != "TERM=linux")
+    assert (b"\x1b[38;" in started.raw) == (variable != "TERM=xterm")
     leave(started)
 
 
 @pytest.mark.usefixtures("desktop")
-@pytest.mark.parametrize("arguments", [["NO_COLOR=1"], ["--color", "never"]], ids=["NO_COLOR", "--color"])
+@pytest.mark.parametrize(
+    "arguments", [["NO_COLOR=1"], ["TERM=vt220"], ["--color", "never"]], ids=["NO_COLOR", "vt220", "--color"]
+)
 def test_without_colour_all_is_still_there(bus, terminal, arguments):
     variables = [each for each in arguments if "=" in each]
     options = [each for each in arguments if "=" not in each]
@@ -110,8 +113,9 @@ def test_without_colour_all_is_still_there(bus, terminal, arguments):
 
 
 @pytest.mark.usefixtures("desktop")
-def test_a_terminal_of_ascii_gets_ascii(bus, terminal):
-    started = terminal(bus.address, command=["env", "LC_ALL=C", sys.executable, "-m", "healthctl", "watch"], lines=24)
+@pytest.mark.parametrize("variable", ["LC_ALL=C", "TERM=linux"])
+def test_a_terminal_of_ascii_gets_ascii(bus, terminal, variable):
+    started = terminal(bus.address, command=["env", variable, sys.executable, "-m", "healthctl", "watch"], lines=24)
     started.until(lambda: re.search(r"Memory +[#.]+ +55\.0 % .*[_.:=+*#-]{20}$", started.text, re.MULTILINE))
     assert started.raw.isascii()
     leave(started)
@@ -130,7 +134,7 @@ def test_a_healthd_that_has_too_much_to_answer_is_asked_again(bus, described, te
         leave(started)
 
 
-def test_no_history_is_refused_however_many_strips_are_to_be_filled(healthd_bus):
+def test_all_histories_come_and_no_more_are_asked_for_than_healthd_answers(healthd_bus):
     metrics = [f"cpu.{field}" for field in ("busy", "user", "system", "iowait", "steal", "idle", "nice", "irq")]
     metrics += [f"memory.{field}" for field in ("percent", "used_bytes", "available_bytes", "free_bytes")]
     with closing(Feed(healthd_bus.address, None, ())) as feed:
@@ -145,6 +149,7 @@ def test_no_history_is_refused_however_many_strips_are_to_be_filled(healthd_bus)
 
         eventually(is_filled)
         assert all(filled.values())
+        assert AT_ONCE <= MOST_OF_ONE
 
 
 def test_keys_do_what_help_says(screen):
@@ -181,6 +186,27 @@ def test_pause_holds_the_picture_and_goes_on_with_the_present(screen, desktop):
     leave(screen)
 
 
+def test_what_is_unfolded_during_a_pause_has_its_strips(screen):
+    screen.type(b" \t\r")
+    screen.until(lambda: re.search(r"\n  iowait .*[▁▂▃▄▅▆▇█]{25}\n", screen.text) and "paused" in screen.text)
+    leave(screen)
+
+
+def test_what_somebody_else_has_written_goes_with_ctrl_l(screen):
+    drawn = len(screen.raw)
+    screen.type(b"\x0c")
+    screen.until(lambda: len(re.findall(rb"\x1b\[\d+H", screen.raw[drawn:])) >= 24)
+    screen.until(lambda: screen.text == agreed(80, 24))
+    leave(screen)
+
+
+def test_on_a_console_that_has_no_second_screen_the_shell_goes_on_below(screen):
+    assert b"\x1b[?1049h" in screen.raw  # and this one takes no notice
+    leave(screen)
+    assert (screen.screen.cursor.x, screen.screen.cursor.y) == (0, 23)
+    assert screen.screen.display[-1].strip() == ""
+
+
 def test_a_strip_grows_with_each_sample(screen, desktop):
     def strip():
         return next(line for line in screen.text.splitlines() if line.startswith(" Memory"))[-25:]
@@ -200,7 +226,9 @@ def test_only_lines_that_changed_are_written_and_all_at_once(screen, desktop):
     screen.until(lambda: screen.raw.endswith(b"\x1b[?2026l"))
     written = screen.raw[drawn:]
     assert written.startswith(b"\x1b[?2026h")
-    assert written.count(b"\x1b[2K") == 1
+    assert len(re.findall(rb"\x1b\[\d+H", written)) == 1
+    # What is cleared before it is written flickers.
+    assert b"\x1b[2K" not in written
     assert b"\x1b[2J" not in written
     assert len(written) < 600
 
