@@ -14,7 +14,7 @@ from healthd import protocol
 # Here, so that the list of commands needs none of them.
 COMMANDS = {
     "status": "How the machine is; what happens without a command.",
-    "watch": "The same, live.",
+    "watch": "How the machine is, live; or some metrics, a line a sample.",
     "conditions": "What is judged, and how it is: what is wrong, or all of it.",
     "why": "Why the machine is as it is: rule, evidence, what to do.",
     "acknowledge": "Take note of a condition, so that it does not count.",

@@ -12,9 +12,6 @@ from healthctl.live import Watch, follow
 from healthctl.options import Settings
 from healthctl.render.columns import Columns
 
-_HEAD = 4
-"""Lines of a head, and the one where the cursor stands."""
-
 
 def roll(settings: Settings, metrics: tuple[str, ...], seconds: float | None, count: int | None) -> None:
     """Write so many samples of metrics, or all of them until a signal ends it."""
@@ -46,5 +43,6 @@ class _Text:
         """Write a line, below a head where it is time for one."""
         if self._columns is None:
             units = {name: str(row.get("unit") or "") for name, row in self._watch.known().items()}
-            self._columns = Columns(self._metrics, units, self._style, terminal.height() - _HEAD)
+            # The cursor stands on the last line.
+            self._columns = Columns(self._metrics, units, self._style, terminal.height() - 1)
         terminal.write(self._columns.draw(sample.time, sample.values, terminal.width(bounded=False)))

@@ -16,7 +16,7 @@ Examples:
 """
 
 
-@click.command("watch", short_help="The same, live.", epilog=_EXAMPLES)
+@click.command("watch", short_help="How the machine is, live; or some metrics, a line a sample.", epilog=_EXAMPLES)
 @click.argument("metrics", metavar="[METRIC]...", nargs=-1, shell_complete=candidates.metrics)
 @click.option(
     "-n",

@@ -1,7 +1,9 @@
 """Samples as lines of aligned columns below a head that comes again and again, as vmstat has them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from healthctl.address import resolve
@@ -12,19 +14,21 @@ from healthctl.render.units import UNKNOWN
 
 _LEAST = 8
 """Columns of a number with its unit."""
+_WIDEST = 11
+"""Letters of a field that stand beside each other in a head: what is longer goes on below, as far as it has parts."""
 
 
 class Columns:
     """A column for each address that was asked for, and for each instance that came.
 
-    `units` are those of the metrics, by `family.field`; the head comes again after so many lines.
+    `units` are those of the metrics, by `family.field`; from one head to the next there are so many lines.
     """
 
     def __init__(self, asked: Sequence[str], units: Mapping[str, str], style: Style, lines: int) -> None:
         self._asked = asked
         self._units = units
         self._style = style
-        self._lines = max(lines, 1)
+        self._lines = lines
         self._left = 0
         self._present: dict[str, None] = {}
         self._addresses: list[str] = []
@@ -37,7 +41,7 @@ class Columns:
         for address, text in texts.items():
             self._widths[address] = max(self._widths[address], cells(text))
         head = [] if self._left else self._head(width)
-        self._left = (self._left or self._lines) - 1
+        self._left = (self._left or max(self._lines - len(head), 1)) - 1
         moment = datetime.fromtimestamp(time).strftime("%H:%M:%S.%f")[:10]  # noqa: DTZ006  # the reader's own zone
         return [*head, self._line(moment, texts, "", width)]
 
@@ -51,15 +55,20 @@ class Columns:
             self._addresses, self._left = list(meant), 0
             self._widths = {address: max(_LEAST, *map(cells, self._names(address))) for address in meant}
 
-    def _names(self, address: str) -> tuple[str, str, str]:
+    def _names(self, address: str) -> list[str]:
         """Return the parts of an address that stand one above the other."""
         name, at, instance = self._style.clean(address).partition("@")
         family, _, field = name.partition(".")
-        return family, field, at + instance
+        parts = [""]
+        for word in re.findall("[^_]*_?", field):
+            if len(parts[-1] + word.rstrip("_")) > _WIDEST and parts[-1]:
+                parts.append("")
+            parts[-1] += word
+        return [family, *parts, *([at + instance] if at else ())]
 
     def _head(self, width: int) -> list[str]:
-        rows = zip(*map(self._names, self._addresses), strict=True)
-        return [self._line("", dict(zip(self._addresses, row, strict=True)), "bold", width) for row in rows if any(row)]
+        rows = zip_longest(*map(self._names, self._addresses), fillvalue="")
+        return [self._line("", dict(zip(self._addresses, row, strict=True)), "bold", width) for row in rows]
 
     def _line(self, first: str, texts: Mapping[str, str], role: str, width: int) -> str:
         line: Line = [(f"{first:10}", "dim")]

@@ -35,20 +35,34 @@ def test_values_stand_below_their_heads():
     ]
 
 
+def test_a_long_name_takes_lines_and_not_columns():
+    columns = Columns(["network.rx_bytes_per_second@eth0", "cpu.busy", "memory.available_bytes"], UNITS, PLAIN, 20)
+    assert drawn(columns, {"cpu.busy": 1.5}, width=80) == [
+        "               network       cpu      memory",
+        "             rx_bytes_      busy  available_",
+        "            per_second                 bytes",
+        "                 @eth0",
+        "00:00:00.0           ?     1.5 %           ?",
+    ]
+
+
 def test_an_instance_that_comes_has_a_column_and_keeps_it():
     columns = Columns(["network.rx_bytes_per_second"], UNITS, PLAIN, 20)
     address = "network.rx_bytes_per_second@{}".format
     lines = drawn(columns, {}, {address("b"): 1.0}, {address("b"): 2.0, address("a"): 3.0}, {address("a"): 4.0})
     assert [line.split() for line in lines] == [
         ["network"],
-        ["rx_bytes_per_second"],
+        ["rx_bytes_"],
+        ["per_second"],
         ["00:00:00.0", "?"],
         ["network"],
-        ["rx_bytes_per_second"],
+        ["rx_bytes_"],
+        ["per_second"],
         ["@b"],
         ["00:00:01.0", "1", "B/s"],
         ["network", "network"],
-        ["rx_bytes_per_second", "rx_bytes_per_second"],
+        ["rx_bytes_", "rx_bytes_"],
+        ["per_second", "per_second"],
         ["@b", "@a"],
         ["00:00:02.0", "2", "B/s", "3", "B/s"],
         ["00:00:03.0", "?", "4", "B/s"],
@@ -56,7 +70,7 @@ def test_an_instance_that_comes_has_a_column_and_keeps_it():
 
 
 def test_the_head_comes_again_after_so_many_lines():
-    columns = Columns(["cpu.busy"], UNITS, PLAIN, 3)
+    columns = Columns(["cpu.busy"], UNITS, PLAIN, 5)
     lines = drawn(columns, *[{"cpu.busy": 1.0}] * 7)
     assert [number for number, line in enumerate(lines) if line.endswith("busy")] == [1, 6, 11]
 
