@@ -18,19 +18,25 @@ from healthd._dbus_answers import MOST_OF_ONE
 
 pytestmark = pytest.mark.timeout(120)
 
-GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(HERE, "golden")
 SCREENS = [
-    ("troubled", 40, 12), ("desktop", 80, 24), ("raspberry-pi", 100, 30), ("desktop", 160, 48), ("server-64", 300, 80),
+    ("troubled", 40, 12), ("desktop", 80, 24), ("troubled", 80, 24), ("raspberry-pi", 100, 30), ("desktop", 160, 48),
+    ("server-64", 300, 80),
 ]  # fmt: skip
 MANAGER = ("org.healthd.Health1", "/org/healthd/Health1", "org.healthd.Health1.Manager")
 
 
-def agreed(columns, lines):
-    with open(os.path.join(GOLDEN, f"watch-{columns}x{lines}.txt")) as file:
+def agreed(columns, lines, machine="desktop"):
+    with open(golden(machine, columns, lines)) as file:
         return file.read().rstrip("\n")
 
 
-def rewrite(screen, columns, lines):
+def golden(machine, columns, lines):
+    return os.path.join(GOLDEN, f"watch-{machine}-{columns}x{lines}.txt")
+
+
+def rewrite(screen, path):
     """Write what is on the screen once nothing has been drawn for a second."""
     seen = [len(screen.raw), time.monotonic()]
 
@@ -40,7 +46,7 @@ def rewrite(screen, columns, lines):
         return screen.raw and time.monotonic() > seen[1] + 1
 
     screen.until(is_quiet)
-    with open(os.path.join(GOLDEN, f"watch-{columns}x{lines}.txt"), "w") as file:
+    with open(path, "w") as file:
         file.write(screen.text + "\n")
 
 
@@ -71,16 +77,23 @@ def leave(screen):
 
 
 @pytest.mark.parametrize("shown", SCREENS, ids="{0[0]}-{0[1]}x{0[2]}".format)
-def test_a_recorded_machine_at_five_sizes_looks_as_agreed(bus, described, terminal, shown):
+def test_a_recorded_machine_at_every_size_looks_as_agreed(bus, described, terminal, shown):
     machine, columns, lines = shown
     with closing(RecordedHealthd(bus.address, described(machine))) as healthd:
         started = terminal(bus.address, "watch", columns=columns, lines=lines)
         if "HEALTHCTL_WRITE_GOLDEN" in os.environ:
-            rewrite(started, columns, lines)
-        started.until(lambda: started.text == agreed(columns, lines), seconds=40)
+            rewrite(started, golden(machine, columns, lines))
+        started.until(lambda: started.text == agreed(columns, lines, machine), seconds=40)
         leave(started)
         # Once each, and of what is on the screen alone.
         assert len(set(healthd.histories)) == len(healthd.histories)
+
+
+def test_the_readme_has_the_screens_of_80_columns():
+    with open(os.path.join(HERE, "..", "..", "README.md"), encoding="utf-8") as file:
+        readme = file.read()
+    for machine, columns, lines in SCREENS:
+        assert columns != 80 or agreed(columns, lines, machine) in readme
 
 
 @pytest.mark.usefixtures("desktop")
