@@ -15,10 +15,10 @@ def plain(described: Described, style: Style) -> str:
     time = described.time
     moment = "" if time is None else strftime("%H:%M:%S ", localtime(time))
     reasons = f": {', '.join(described.reasons)}" if described.conditions and described.reasons else ""
-    return moment + _APART.join([f"{described.severity}{reasons}", *_figures(described, style)])
+    return moment + _APART.join([f"{described.severity}{reasons}", *_work(described), *_devices(described, style)])
 
 
-def _figures(described: Described, style: Style) -> Iterator[str]:
+def _work(described: Described) -> Iterator[str]:
     cpu, memory, load = (described.single(family) for family in ("cpu", "memory", "load"))
     for name, values, field in (
         ("cpu", cpu, "busy"),
@@ -42,9 +42,15 @@ def _figures(described: Described, style: Style) -> Iterator[str]:
                 ]  # fmt: skip
                 if rates:
                     yield f"{name} {' '.join(rates)}"
+
+
+def _devices(described: Described, style: Style) -> Iterator[str]:
     warmest = max((number(values, "celsius") or 0.0 for values in described.instances("sensor").values()), default=0.0)
     if warmest:
         yield f"warmest {warmest:.1f} {style.glyphs.degree}"
+    for name, values in described.instances("battery").items():
+        if (share := number(values, "percent")) is not None and text(values, "kind") != "device":
+            yield f"battery {name} {units.percent(share)} {text(values, 'status')}".rstrip()
     fullest = max(
         ((number(values, "percent") or 0.0, mount) for mount, values in described.instances("filesystem").items()),
         default=None,

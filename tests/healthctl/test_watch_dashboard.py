@@ -300,7 +300,7 @@ def test_the_plain_line_has_names_and_figures_in_words(described):
         "ok, cpu 30.8 %, memory 55.0 %, swap 12.5 %, io pressure 0.3 %, load 0.81, "
         "wlp0s20f3 3.30 MiB/s received 104 KiB/s sent, nvme0n1 8.76 MiB/s read 14.5 KiB/s written, "
         "dm-0 4.49 MiB/s read 1.07 MiB/s written, dm-1 11.2 MiB/s read 297 KiB/s written, "
-        "warmest 52.0 °C, /home 94.7 % full"
+        "warmest 52.0 °C, battery BAT0 76.0 % discharging, /home 94.7 % full"
     )
 
 
