@@ -1,5 +1,8 @@
 """The sections of the dashboard about what the machine has: network, disks, sensors, file systems, power."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from healthctl.render import units
 from healthctl.render.dashboard_rows import SHARE, Grid, Range, Row, Section, heat, total
 from healthctl.render.dashboard_series import TRAFFIC, TRANSFER, addresses
@@ -63,13 +66,14 @@ def disks(grid: Grid) -> list[Section]:
 def temperatures(grid: Grid) -> list[Section]:
     """Draw the sensors and the fans; the head is the processor, or the hottest."""
     warm, fans = _known(grid, "sensor", "celsius"), _known(grid, "sensor", "rpm")
-    turning = [_fan(grid, name, values) for name, values in fans.items()]
+    labels = {**_labels(warm), **_labels(fans)}
+    turning = [_fan(grid, labels[name], name, values) for name, values in fans.items()]
     if not warm:
         return [Section("Fans", grid.note("Fans", []), turning)] if fans else []
     of_cpu = [name for name, values in warm.items() if text(values, "role") == "cpu"]
     chief = max(of_cpu or warm, key=lambda name: grid.lately(addresses("sensor", name, "celsius")))
-    head = _sensor(grid, "Temperature", chief, warm[chief], is_head=True)
-    rows = [_sensor(grid, _label(name, values), name, values) for name, values in warm.items()]
+    head = _sensor(grid, labels[chief], chief, warm[chief], is_head=True)
+    rows = [_sensor(grid, labels[name], name, values) for name, values in warm.items()]
     return [Section("Temperature", head, [*(rows if len(rows) > 1 else ()), *turning])]
 
 
@@ -77,26 +81,33 @@ def _sensor(grid: Grid, label: str, name: str, values: Values, *, is_head: bool 
     celsius, high, critical = (number(values, f"{field}celsius") for field in ("", "high_", "critical_"))
     assert celsius is not None
     hot = critical if critical is not None and critical > _COOL else _HOT
-    whose = cut_start(_label(name, values), _LONGEST_DETAIL, grid.style.glyphs.mark)
+    whose = cut_start(label, _LONGEST_DETAIL, grid.style.glyphs.mark)
     detail = whose if is_head else f"critical {critical:g}" if critical is not None else ""
     if high is not None and celsius >= high:
         detail = f"high from {high:g} on"
     share = max(celsius - _COOL, 0.0) * 100 / (hot - _COOL)
     figures = grid.meter(share, f"{celsius:.1f} {grid.style.glyphs.degree}", detail)
+    label = "Temperature" if is_head else label
     return grid.row(label, figures, addresses("sensor", name, "celsius"), Range(_COOL, hot), is_head=is_head)
 
 
-def _fan(grid: Grid, name: str, values: Values) -> Row:
+def _fan(grid: Grid, label: str, name: str, values: Values) -> Row:
     rpm, low = number(values, "rpm"), number(values, "low_rpm")
     detail = f"low below {low:g}" if rpm is not None and low is not None and rpm < low else ""
-    row = grid.row(_label(name, values), grid.meter(None, f"{rpm:.0f} rpm", detail), addresses("sensor", name, "rpm"))
+    row = grid.row(label, grid.meter(None, f"{rpm:.0f} rpm", detail), addresses("sensor", name, "rpm"))
     # Turns are no degrees: beside temperatures they come last.
     return row._replace(rank=0.0)
 
 
-def _label(name: str, values: Values) -> str:
-    driver, label = text(values, "driver"), text(values, "label")
-    return " ".join(filter(None, (driver, label if label != driver else ""))) or name
+def _labels(readings: Mapping[str, Values]) -> dict[str, str]:
+    """Return what sensors of one kind are called: by their driver, and where it has several, by their labels too."""
+    drivers = Counter(text(values, "driver") for values in readings.values())
+    found = {}
+    for name, values in readings.items():
+        driver, label = text(values, "driver"), text(values, "label")
+        several = drivers[driver] > 1 or not driver
+        found[name] = " ".join(filter(None, (driver, label if several and label != driver else ""))) or name
+    return found
 
 
 def filesystems(grid: Grid) -> list[Section]:

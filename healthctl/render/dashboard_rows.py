@@ -11,12 +11,14 @@ from healthctl.render.style import Style
 from healthctl.strips import LONGEST, Strips
 
 # From which width on the columns of names, and of figures, are so wide.
-_WIDTHS = ((160, 28, 56), (100, 22, 46), (72, 17, 36), (56, 15, 27), (0, 13, 10))
+_WIDTHS = ((160, 28, 56), (100, 22, 46), (72, 17, 36), (56, 15, 28), (0, 13, 10))
 _APART = 2
-_VALUE, _DETAIL = 8, 19
+_VALUE, _DETAIL = 8, 20
 """Columns of a value with its unit, and of what else there is to say of it."""
 _BOTH_RATES = 26
 """Columns that two rates take."""
+_BESIDE = 6
+"""Columns beside them from which on they are worth something."""
 _HEATS = 10
 _LATELY = 30
 """Cells by whose mean one row has more to tell than another: what lasts a moment moves none."""
@@ -113,7 +115,7 @@ class Grid(NamedTuple):
 
     def bar(self, *parts: tuple[float | None, str]) -> Line:
         """Draw shares of a whole, each a percentage and its role; nothing where there is no room."""
-        size = self.middle - _VALUE - _DETAIL - 1
+        size = self.middle - _VALUE - _DETAIL
         if size <= 0:
             return []
         if all(share is None for share, _ in parts):
@@ -136,7 +138,7 @@ class Grid(NamedTuple):
         line: Line = []
         for sign, rate in zip(signs, rates, strict=True):
             line += [("  " if line else "", ""), (sign, "dim"), (f"{units.rate(rate):>{12 - cells(sign)}}", "")]
-        return [*line, ("  ", ""), *more] if more else line
+        return [*line, ("  ", ""), *more] if more and self.middle >= _BOTH_RATES + 2 + _BESIDE else line
 
     def beside_rates(self, name: str) -> str:
         """Return as much of a name as there is room for beside two rates."""

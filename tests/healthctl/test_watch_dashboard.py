@@ -357,3 +357,27 @@ def test_the_clock_is_told_on_the_narrowest_screen(described):
     for columns in (20, 26, 40):
         head = lines_of(described("troubled"), columns, 12)[0]
         assert re.search(r" \d\d:\d\d:\d\d$", head), head
+
+
+def test_sensors_are_told_apart_however_narrow_the_column(described):
+    machine = described("raspberry-pi")
+    zones = ["soc-thermal", "bigcore0-thermal", "bigcore1-thermal", "gpu-thermal"]
+    machine["readings"]["sensor"] = {
+        f"{zone}/thermal/temp": {"driver": zone, "label": "temp", "celsius": 34.0, "role": None} for zone in zones
+    }
+    lines = lines_of(machine, 80, 40)
+    names = [line.split()[0] for line in lines if " 34.0 " in line]
+    assert names == ["Temperature", "soc-thermal", "…core0-thermal", "…core1-thermal", "gpu-thermal"]
+    machine["readings"]["sensor"] |= {"gpu-thermal/2": {"driver": "gpu-thermal", "label": "edge", "celsius": 35.0}}
+    text = "\n".join(lines_of(machine, 100, 40))
+    assert "gpu-thermal temp" in text
+    assert "gpu-thermal edge" in text
+
+
+@pytest.mark.parametrize("columns", [56, 71, 72, 80, 99, 100, 160])
+def test_figures_stand_whole_where_there_is_room_for_more_than_one(described, columns):
+    machine = described("desktop")
+    lines = lines_of(machine, columns, 60)
+    assert "8.43 GiB / 15.3 GiB" in row(lines, "Memory")
+    assert "1.00 GiB / 8.00 GiB" in row(lines, "swap")
+    assert re.search(r"KiB/s  ( |\w|…)", row(lines, "Network"))
