@@ -232,6 +232,16 @@ def test_a_strip_grows_with_each_sample(screen, desktop):
     leave(screen)
 
 
+def test_conditions_come_and_go(screen, desktop, described):
+    calm = desktop.described
+    desktop.described = {**calm, "health": described("troubled")["health"], "seq": calm["seq"] + 1}
+    screen.until(lambda: re.match(r"● critical for .*\n  memory_pressure +41\.3 % ", screen.text))
+    assert "\n Battery" in screen.text
+    desktop.described = {**calm, "seq": calm["seq"] + 2}
+    screen.until(lambda: screen.text == agreed(80, 24))
+    leave(screen)
+
+
 def test_only_lines_that_changed_are_written_and_all_at_once(screen, desktop):
     drawn = len(screen.raw)
     desktop.go_on(0.0, percent=77.7)
