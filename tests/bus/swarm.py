@@ -212,7 +212,17 @@ def asking(client: Listener, until: float, tally: Tally, chance: random.Random) 
         tally.add("asking", 6)
 
 
-FLOODS: tuple[Way, ...] = (unheard, hasty, deaf, large, wrong, leaving, asking)
+def fickle(client: Listener, until: float, tally: Tally, chance: random.Random) -> None:
+    """Watch, read nothing of it, and be gone in the midst of the next call."""
+    for _ in range(2):
+        metrics, usec = chance.sample(WATCHED, 2), chance.choice(EVERY)
+        client.call("Watch", "asa{sv}", metrics, {"interval_usec": ("t", usec)})
+    threading.Event().wait(chance.uniform(0.0, until - time.monotonic()))
+    client.send(client.prepare("Unwatch", "u", 1)[1])
+    tally.add("fickle", 2)
+
+
+FLOODS: tuple[Way, ...] = (unheard, hasty, deaf, large, wrong, leaving, asking, fickle)
 
 
 def live(way: Way, address: str, until: float, tally: Tally, seed: int) -> None:
