@@ -138,28 +138,44 @@ class Runner:
         self._noticing: dict[str, Noticing] = {}
         self._oversight = oversight or Oversight()
         self._is_overseen = oversight is None
-        self._runners = {name: self._runner(name) for name in self._collectors}
-        # Those that wait for a thread or for an answer begin first: they run while the others do.
-        self._runners = dict(sorted(self._runners.items(), key=lambda item: isinstance(item[1], CollectorRunner)))
-        self._next = dict.fromkeys(self._runners, -math.inf)
+        self._runners: dict[str, _AnyRunner] = {}
+        self._next: dict[str, float] = {}
+        self._new: dict[str, int] = {}
+        """In how many samples a family is observed whatever is due: two give rates."""
         self._paced = interval
         """What the interval was when the last sample was taken."""
         self._configured: Mapping[str, Any] | None = None
         """What is to be told of the configuration with the next sample."""
         self._haste = 1.0
         self._beside: weakref.WeakSet[Runner] = weakref.WeakSet()
+        self.choose(self._collectors.keys())
 
-    def faster(self, families: Collection[str], interval: float) -> "Runner":
-        """Return what observes some families beside this one, as often as they allow; it is to be ended.
+    def faster(self, interval: float) -> "Runner":
+        """Return what observes beside this one what it is told to, as often as families allow; it is to be ended.
 
         What is disabled here is so there.
         """
-        chosen = [self._collectors[name] for name in families]
-        made = Runner(chosen, self._roots, interval, self._clock, self._ask, oversight=self._oversight)
+        made = Runner((), self._roots, interval, self._clock, self._ask, oversight=self._oversight)
+        made._collectors = self._collectors
         made._haste = HASTE
-        made._disable(self._disabled.intersection(families))
+        made._disabled = self._disabled
         self._beside.add(made)
         return made
+
+    def choose(self, families: Collection[str]) -> None:
+        """Observe these families and no others; what is new among them twice at once, so that there are rates."""
+        for name in self._runners.keys() - families:
+            self._runners.pop(name).end()
+            self._noticing.pop(name, None)
+        new = set(families) - self._runners.keys()
+        if not new:
+            return
+        runners = {name: self._runners.get(name) or self._runner(name) for name in self._collectors if name in families}
+        # Those that wait for a thread or for an answer begin first: they run while the others do.
+        self._runners = dict(sorted(runners.items(), key=lambda item: isinstance(item[1], CollectorRunner)))
+        self._next |= dict.fromkeys(new, -math.inf)
+        self._new |= dict.fromkeys(new, _FIRST)
+        self._hurried.set()
 
     def end(self) -> None:
         """Observe no more, and hold no file and no thread any more."""
@@ -185,6 +201,8 @@ class Runner:
         """Observe everything now, and not when it is due."""
         self._next = dict.fromkeys(self._runners, -math.inf)
         self._hurried.set()
+        for each in self._beside:
+            each.hurry()
 
     def _disable(self, disabled: frozenset[str]) -> None:
         """Leave these families out; what is observed again begins anew: nothing of it is known, and no rate."""
@@ -199,9 +217,10 @@ class Runner:
     async def ticks(self) -> AsyncIterator[None]:
         """Yield at once, again for the first rates, and then at each tick, and when it was changed what is observed."""
         yield
-        await asyncio.sleep(FIRST_RATES)
-        yield
         while True:
+            while self._new:
+                await asyncio.sleep(FIRST_RATES)
+                yield
             async for _ in ticks(self._clock, self.interval, self._sleep):
                 yield
 
@@ -223,6 +242,11 @@ class Runner:
         if self._last and any(reason == protocol.CLOCK for reason, _ in gaps(self._last, now, self.interval)):
             # What is told by the wall clock is another time now.
             self._next = dict.fromkeys(self._runners, -math.inf)
+        for name in self._new.keys() & self._runners.keys():
+            if not self._runners[name].family.every:
+                self._next[name] = -math.inf
+        # Before it is observed: meanwhile others may be chosen.
+        self._new = {name: left - 1 for name, left in self._new.items() if left > 1}
         observations = await self.observe(now, first=self._seq < _FIRST)
         self._seq += 1
         events = tuple(self._happened(now))

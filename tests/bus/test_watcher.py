@@ -9,9 +9,9 @@ from panel import Panel
 from private_bus import private_bus
 
 from healthd import dbus, protocol
-from healthd.clock import SystemClock
+from healthd.clock import Instant
 from healthd.model import SINGLE, Observation, Reading, Sample, Unit, family, state
-from healthd.publish.bus import watcher
+from healthd.publish.bus import watcher, watches
 from healthd.publish.bus.watches import Watches
 
 
@@ -24,11 +24,12 @@ class Tale(Reading):
 
 
 class Telling:
-    """A source of samples, fifty a second, or of a fault."""
+    """A source of samples, ten a second with 5 s between them by their clock, or of a fault."""
 
     def __init__(self, length, fault=None):
         self.reading = Tale(text="x" * length, length=length)
         self.fault = fault
+        self.turns = itertools.count(1)
         self.ended = False
 
     async def ticks(self):
@@ -39,8 +40,12 @@ class Telling:
     async def sample(self):
         if self.fault:
             raise self.fault
-        observation = Observation(Tale.family, SystemClock().now(), {SINGLE: self.reading}, {}, 0.0, 0)
+        moment = 5.0 * next(self.turns)
+        observation = Observation(Tale.family, Instant(moment, moment, 0.0), {SINGLE: self.reading}, {}, 0.0, 0)
         return Sample(observation.instant, "", 2, (observation,))
+
+    def choose(self, families):
+        assert families <= {"tale"}
 
     def end(self):
         self.ended = True
@@ -53,8 +58,7 @@ class Tellers:
         self.left = list(made)
         self.begun = []
 
-    def faster(self, families, interval):
-        assert set(families) == {"tale"}
+    def faster(self, interval):
         self.begun.append((self.left.pop(0), interval))
         return self.begun[-1][0]
 
@@ -66,12 +70,12 @@ def metric(name):
 async def serving(bus, tellers, talk):
     """Have a client talk to watches on a bus, and return them."""
     connection = await dbus.connect(bus.address)
-    watches = Watches(connection, metric, tellers)
-    connection.on_call = lambda call: watches.answer(call, 5.0)
+    made = Watches(connection, metric, tellers)
+    connection.on_call = lambda call: made.answer(call, 5.0)
     await connection.own(protocol.BUS_NAME)
     try:
         await asyncio.to_thread(talk)
-        return watches
+        return made
     finally:
         connection.close()
         await asyncio.wait([connection.lost], timeout=5)
@@ -95,9 +99,29 @@ def test_who_takes_nothing_for_too_long_is_told_and_may_watch_again(bus, monkeyp
             again = client.watched("tale.length")
             assert client.sample()[::3] == (again, {"tale.length": 10})
 
-    watches = asyncio.run(serving(bus, tellers, talk))
-    assert not len(watches)
+    made = asyncio.run(serving(bus, tellers, talk))
+    assert not len(made)
     assert all(source.ended for source, _ in tellers.begun)
+
+
+def test_who_owes_an_answer_takes_a_place_of_its_user(bus, monkeypatch):
+    """It was closed, but the bus keeps for it what it was sent: else a user could have all places in turn."""
+    monkeypatch.setattr(watcher, "PATIENCE", 0.2)
+    monkeypatch.setattr(watches, "MOST_OF_USER", 2)
+    tellers = Tellers(*(Telling(60_000) for _ in range(4)))
+
+    def talk():
+        with Panel(bus.address) as deaf, Panel(bus.address) as other:
+            deaf.watched("tale.text")
+            deaf.send, send = lambda *_: None, deaf.send
+            deaf.told("WatchClosed")
+            other.watched("tale.length")
+            assert other.watch("tale.length").error == protocol.TOO_MANY_WATCHES
+            # Its own place is not in its way.
+            deaf.send = send
+            deaf.watched("tale.length")
+
+    asyncio.run(serving(bus, tellers, talk))
 
 
 def test_who_answers_is_told_on_and_on(bus):
@@ -159,9 +183,9 @@ def test_who_leaves_at_once_leaves_nothing_behind(bus):
             client.watched("tale.text")
             client.sample()
 
-    watches = asyncio.run(serving(bus, tellers, talk))
-    assert not len(watches)
-    assert not watches._watchers
+    made = asyncio.run(serving(bus, tellers, talk))
+    assert not len(made)
+    assert not made._watchers
     assert all(source.ended for source, _ in tellers.begun)
 
 

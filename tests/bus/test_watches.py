@@ -1,6 +1,7 @@
 """Watches on a real bus: who is told, what, how often, and what it costs those who are not."""
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -125,11 +126,36 @@ def test_the_interval_is_rounded_to_the_grid_and_told(panel, asked, given):
      ([], {}, ERROR + "InvalidArgs"),
      (["cpu.busy"] * 1025, {}, ERROR + "InvalidArgs"),
      (["cpu.busy"], {"interval": ("t", 1)}, ERROR + "InvalidArgs"),
-     (["cpu.busy"], {"interval_usec": ("u", 1)}, ERROR + "InvalidArgs")],
+     (["cpu.busy"], {"interval_usec": ("u", 1)}, ERROR + "InvalidArgs"),
+     (["cpu.busy"], {"interval_usec": ("d", math.nan)}, ERROR + "InvalidArgs"),
+     (["cpu.busy"], {"interval_usec": ("d", math.inf)}, ERROR + "InvalidArgs"),
+     (["cpu.busy"], {"interval_usec": ("x", -250_000)}, ERROR + "InvalidArgs"),
+     (["cpu.busy"], {"interval_usec": ("s", "1")}, ERROR + "InvalidArgs"),
+     (["cpu.busy"], {"interval_usec": ("a{sv}", {})}, ERROR + "InvalidArgs"),
+     (["cpu.busy"], {"one\nand\x1btwo": ("t", 1)}, ERROR + "InvalidArgs"),
+     (["cpu.busy"], {"o" * 60_000: ("t", 1)}, ERROR + "InvalidArgs"),
+     (["cpu\nbusy"], {}, protocol.UNKNOWN_METRIC),
+     (["\U000e0001" * 15_000], {}, protocol.UNKNOWN_METRIC),
+     ([""], {}, protocol.UNKNOWN_METRIC),
+     (["cpu.busy@"], {}, protocol.NOT_AVAILABLE),
+     (["network.rx_bytes@"], {}, protocol.NOT_AVAILABLE),
+     (["host.kernel@" + "\n" * 60_000], {}, protocol.NOT_AVAILABLE),
+     (["cpu.busy"] * 100_000, {}, ERROR + "LimitsExceeded")],
 )  # fmt: skip
-def test_what_can_not_be_watched_is_an_error_and_no_watch(panel, metrics, options, error):
-    assert panel.call("Watch", "asa{sv}", metrics, options).error == error
+def test_what_can_not_be_watched_is_an_error_of_a_line_and_no_watch(panel, metrics, options, error):
+    answer = panel.call("Watch", "asa{sv}", metrics, options)
+    assert answer.error == error
+    (text,) = answer.body
+    assert text.isprintable()
+    assert len(text) < 200
     assert panel.property("WatchCount") == 0
+
+
+def test_what_is_named_twice_is_told_once(panel):
+    panel.watched("load.load1", "load.load1", "network.rx_bytes@lo", "network.rx_bytes", usec=QUARTER)
+    told = panel.told()
+    assert told.body[3].keys() >= {"load.load1", "network.rx_bytes@lo"}
+    assert told.size < 1 << 14
 
 
 def test_what_is_offered_is_told(panel):
@@ -247,8 +273,8 @@ def test_a_user_has_so_many_intervals(bus):
     with Panel(bus.address) as client:
         numbers = [client.watched("load.load1", usec=QUARTER * step) for step in range(1, 9)]
         assert client.watch("load.load1", usec=QUARTER * 9).error == protocol.TOO_MANY_WATCHES
-        assert client.watch("cpu.busy", usec=QUARTER).error == protocol.TOO_MANY_WATCHES
-        client.watched("load.load5", usec=QUARTER)
+        for metric in ("cpu.busy", "memory.percent", "network.rx_bytes", "load.load5"):
+            client.watched(metric, usec=QUARTER)
         client.call("Unwatch", "u", numbers[-1])
         client.watched("load.load1", usec=QUARTER * 9)
 
@@ -330,6 +356,99 @@ def test_what_is_switched_off_is_not_observed_for_a_watch_either(bus):
         assert not client.call("SetCollectorEnabled", "sb", "load", True).error
         while "load.load1" not in client.sample().values:
             """It is back."""
+
+
+def test_clients_of_one_interval_share_what_is_observed_for_it(bus, lazy):
+    """Whatever families they ask for: it wakes once for all of them, and opens a file once."""
+    pause = threading.Event()
+    with contextlib.ExitStack() as stack:
+        before = descriptors(lazy)
+        panels = []
+        for metric in ("load.load1", "load.load5", "pressure.cpu_some_avg10", "memory.percent", "cpu.busy") * 2:
+            panels.append(stack.enter_context(Panel(bus.address)))
+            panels[-1].watched(metric, usec=QUARTER)
+            assert panels[-1].sample().values.keys() == {metric}
+        # Files of load and cpu, two of memory and three of pressure; and one for the first files of lists, if any.
+        assert descriptors(lazy) - before <= 8
+        woken_before, begun = woken(lazy), time.monotonic()
+        pause.wait(3.0)
+        passed = time.monotonic() - begun
+        # Four times a second, and a little for what else the kernel has for it.
+        assert woken(lazy) - woken_before <= 4 * passed + 4
+        numbers = {each.sample().watch for each in panels}
+        assert len(numbers) == 10
+
+
+@pytest.mark.usefixtures("lazy")
+def test_who_comes_later_is_told_soon_and_costs_those_before_no_sample(bus):
+    with Panel(bus.address) as first, Panel(bus.address) as second:
+        first.watched("load.load1", usec=1_000_000)
+        first.sample()
+        told = [first.sample()]
+        for metric in ("cpu.busy", "network.rx_bytes_per_second@lo", "pressure.cpu_some_avg10"):
+            begun = time.monotonic()
+            number = second.watched(metric, usec=1_000_000)
+            (value,) = second.sample().values.values()
+            # There are rates at once, and not at the next multiple alone.
+            assert not math.isnan(value)
+            assert time.monotonic() - begun < 2
+            second.call("Unwatch", "u", number)
+            second.kept.clear()
+            told.append(first.sample())
+        turns = [round(sample.boot_usec / 1e6 - 0.45) for sample in told]
+        assert turns == list(range(turns[0], turns[0] + len(turns)))
+
+
+def test_a_watch_goes_on_over_a_reload_by_what_is_in_force_then(bus, healthd, tmp_path):
+    (tmp_path / "healthd.toml").write_text("interval = 1.0\n")
+    daemon = healthd("--config", str(tmp_path), "--no-record").ready()
+    with Panel(bus.address) as client:
+        number = client.watched("load.load1", "memory.percent", usec=QUARTER)
+        assert client.sample().values.keys() == {"load.load1", "memory.percent"}
+        (tmp_path / "healthd.toml").write_text("interval = 60.0\n[collectors]\ndisabled = ['load']\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        sample = next(sample for sample in iter(client.sample, None) if sample.values.keys() == {"memory.percent"})
+        assert sample.watch == number
+        eventually(lambda: client.property("SampleIntervalUSec") == 60_000_000)
+        # Its interval is its own.
+        later = [client.sample() for _ in range(4)][-1]
+        assert later.boot_usec - sample.boot_usec < 5_000_000
+        (tmp_path / "healthd.toml").write_text("interval = no\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: client.property("ConfigurationProblem"))
+        assert client.sample().watch == number
+        (tmp_path / "healthd.toml").write_text("interval = 60.0\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        while "load.load1" not in client.sample().values:
+            """It is back."""
+    assert daemon.stop() == 0
+
+
+def test_a_client_that_is_stopped_loses_samples_and_nobody_memory(bus, lazy):
+    """A real one, in a terminal of somebody who has pressed Ctrl-Z."""
+    command = [sys.executable, "-m", "healthctl", "--bus", bus.address, "watch", "-n", "0.25", "--json"]
+    with Panel(bus.address) as other:
+        every = list(other.call("ListMetrics").body[0])
+        client = subprocess.Popen([*command, *every], stdout=subprocess.PIPE, text=True)
+        try:
+            assert client.stdout
+            assert client.stdout.readline()
+            client.send_signal(signal.SIGSTOP)
+            other.watched("load.load1", usec=QUARTER)
+            before = resident(lazy.process.pid), resident(bus.process.pid)
+            for _ in range(12):
+                assert "lost" not in other.sample().values
+            assert resident(lazy.process.pid) - before[0] < 1 << 20
+            assert resident(bus.process.pid) - before[1] < 2 * WINDOW
+            assert other.property("WatchCount") == 2
+            client.send_signal(signal.SIGCONT)
+            assert client.stdout.readline()
+            client.kill()
+            eventually(lambda: other.property("WatchCount") == 1)
+        finally:
+            client.kill()
+            client.wait()
+            client.stdout.close()
 
 
 def test_whoever_watches_is_told_when_healthd_ends(bus, healthd):

@@ -13,6 +13,7 @@ from healthd import protocol
 from healthd.clock import Instant
 from healthd.model import SINGLE, Reading, Unit, family, gauge
 from healthd.observe import Runner, collectors, roots
+from healthd.observe._runner import FIRST_RATES
 
 
 @family("quick")
@@ -25,6 +26,13 @@ class Quick(Reading):
 @family("dear", every=30.0)
 class Dear(Reading):
     """What is observed twice a minute."""
+
+    value: float | None = gauge(Unit.LOAD, "A value.")
+
+
+@family("other")
+class Other(Reading):
+    """What is observed each tick as well."""
 
     value: float | None = gauge(Unit.LOAD, "A value.")
 
@@ -73,7 +81,8 @@ async def observed(runner, step, seconds):
 def test_it_is_observed_at_an_interval_of_its_own_and_the_dear_ten_times_as_often_as_they_say(made):
     async def story():
         runner = Runner([counting(Quick), counting(Dear)], roots(), 5.0)
-        faster = runner.faster(["quick", "dear"], 0.25)
+        faster = runner.faster(0.25)
+        faster.choose({"quick", "dear"})
         return await observed(runner, 0.25, 60), await observed(faster, 0.25, 60)
 
     samples, watched = asyncio.run(story())
@@ -86,10 +95,56 @@ def test_it_is_observed_at_an_interval_of_its_own_and_the_dear_ten_times_as_ofte
 def test_only_what_was_asked_for_is_observed(made):
     async def story():
         runner = Runner([counting(Quick), counting(Dear)], roots(), 5.0)
-        return await observed(runner.faster(["quick"], 1.0), 1.0, 3)
+        faster = runner.faster(1.0)
+        assert not await observed(faster, 1.0, 3)
+        faster.choose({"quick"})
+        return await observed(faster, 1.0, 3)
 
     assert set(asyncio.run(story())) == {"quick"}
     assert [each.reading for each in made] == [Quick, Dear, Quick]
+
+
+def test_what_is_chosen_later_is_observed_twice_at_once_and_the_others_when_they_are_due(made):
+    async def story():
+        runner = Runner([counting(Quick), counting(Other)], roots(), 3600.0)
+        faster = runner.faster(3600.0)
+        faster.choose({"quick"})
+        ticks = faster.ticks()
+        for _ in range(2):
+            await anext(ticks)
+            await faster.sample()
+        faster.choose({"quick", "other"})
+        for _ in range(2):
+            async with asyncio.timeout(5):
+                await anext(ticks)
+            await faster.sample()
+        faster.choose({"other"})
+        _, _, quick, other = (each.times for each in made)
+        assert set(faster._runners) == {"other"}
+        return quick, other
+
+    quick, other = asyncio.run(story())
+    assert len(quick) == len(other) == 2
+    assert FIRST_RATES - 0.005 < other[1] - other[0] < 1
+
+
+def test_what_hurries_takes_what_is_beside_it_along():
+    """As the machine wakes: the clock of the timers stood still."""
+
+    async def story():
+        runner = Runner([counting(Quick)], roots(), 3600.0)
+        faster = runner.faster(3600.0)
+        faster.choose({"quick"})
+        ticks = faster.ticks()
+        for _ in range(2):
+            await anext(ticks)
+            await faster.sample()
+        runner.hurry()
+        async with asyncio.timeout(5):
+            await anext(ticks)
+        return len((await faster.sample()).observations)
+
+    assert asyncio.run(story()) == 1
 
 
 def test_what_is_disabled_is_so_beside_it_before_and_after():
@@ -101,7 +156,8 @@ def test_what_is_disabled_is_so_beside_it_before_and_after():
     async def story():
         runner = Runner([counting(Quick), counting(Dear)], roots(), 5.0)
         runner.set_enabled("dear", enabled=False)
-        faster = runner.faster(["quick", "dear"], 1.0)
+        faster = runner.faster(1.0)
+        faster.choose({"quick", "dear"})
         told = [await codes(faster)]
         runner.configure(5.0, ["quick"], {})
         told.append(await codes(faster))
@@ -125,7 +181,8 @@ def test_its_end_gives_back_files_and_threads():
     async def story():
         runner = Runner(collectors(), roots(), 5.0)
         before = held()
-        faster = runner.faster([each.reading.family.name for each in collectors()], 1.0)
+        faster = runner.faster(1.0)
+        faster.choose({each.reading.family.name for each in collectors()})
         await faster.sample()
         during = held()
         faster.end()

@@ -129,7 +129,7 @@ class Answers:
         family = self._families.get(family_name)
         metric = family.by_name.get(field) if family else None
         if family is None or metric is None:
-            raise CallError(protocol.UNKNOWN_METRIC, f"there is no metric {name!r}")
+            raise CallError(protocol.UNKNOWN_METRIC, f"there is no metric {name!r:.100}")
         return family, metric
 
     def _history(self, now: float, address: str, since: int, until: int, most: int) -> Later[list[list[float]]]:

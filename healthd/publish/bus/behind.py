@@ -9,6 +9,9 @@ from healthd.model import Point, Source
 class Rhythm(Source, Protocol):
     """Observes some families beside all others, until it is ended."""
 
+    def choose(self, families: Collection[str]) -> None:
+        """Observe these families and no others; what is new among them twice at once, so that there are rates."""
+
     def end(self) -> None:
         """Observe no more."""
 
@@ -32,8 +35,8 @@ class Control(Protocol):
         """
 
     @property
-    def faster(self) -> Callable[[Collection[str], float], Rhythm] | None:
-        """What begins to observe families at an interval (seconds), as often as they allow; `None`: nothing can."""
+    def faster(self) -> Callable[[float], Rhythm] | None:
+        """What makes something that observes at an interval (seconds), as families allow; `None`: nothing can."""
 
 
 class Archive(Protocol):

@@ -157,9 +157,10 @@ METHODS = (
         "client's connection to the bus, or with the signal WatchClosed. A client shows by answering "
         "org.freedesktop.DBus.Peer.Ping, as D-Bus libraries do by themselves, that it takes what it is sent: one that "
         "does not is sent 256 KiB. Fails with Error.UnknownMetric for a name that no family declares, with "
-        "Error.NotAvailable for an instance of a family that has only one and in a replay, and with "
-        "Error.TooManyWatches beyond 16 watches of a connection, 64 of a user or 96 in all, beyond 8 combinations of "
-        "interval and families of a user or 16 in all, or beyond 4096 metrics in the watches of a user.",
+        "Error.NotAvailable for an instance of a family that has only one and in a replay, with InvalidArgs for no "
+        "metric, too many, or another option, and with Error.TooManyWatches beyond 16 watches of a connection, 64 of a "
+        "user or 96 in all, beyond 8 intervals in the watches of a user or 16 in all, or beyond 4096 metrics in the "
+        "watches of a user.",
         takes=(Argument("metrics", "as"), Argument("options", "a{sv}")),
         gives=(Argument("watch", "u"), Argument("accepted", "a{sv}")),
     ),

@@ -19,12 +19,10 @@ MOST_METRICS, MOST_METRICS_OF_USER = 1024, 4096
 MOST_OF_CONNECTION, MOST_OF_USER, MOST = 16, 64, 96
 """How many watches there may be: fewer than the calls of ours that the bus lets wait for their answers."""
 MOST_PACES_OF_USER, MOST_PACES = 8, 16
-"""How many combinations of interval and families: each keeps files open."""
+"""How many intervals: each keeps files open."""
 _SLOWEST = 3600.0
 
 _log = logging.getLogger(__name__)
-
-_Key = tuple[float, frozenset[str]]
 
 
 class Watches:
@@ -40,7 +38,8 @@ class Watches:
         self._metric = metric
         self._faster = control.faster if control else None
         self._watchers: dict[str, Watcher] = {}
-        self._paces: dict[_Key, Pace] = {}
+        self._paces: dict[float, Pace] = {}
+        """By interval, seconds."""
         self._numbers = itertools.count(1)
         # With the bus all clients are gone.
         connection.lost.add_done_callback(lambda _: self.close(""))
@@ -81,11 +80,10 @@ class Watches:
 
     def _watch(self, watcher: Watcher, asked: Mapping[str, Asked], interval: float) -> Reply:
         assert self._faster
-        key = interval, frozenset(each.family for each in asked.values())
-        self._require_room(watcher, key, len(asked))
-        pace = self._paces.get(key)
+        self._require_room(watcher, interval, len(asked))
+        pace = self._paces.get(interval)
         if pace is None:
-            pace = self._paces[key] = Pace(self._connection, self._faster(key[1], interval), self._failed)
+            pace = self._paces[interval] = Pace(self._connection, self._faster(interval), interval, self._failed)
         signal = Unicast(watcher.name, protocol.ROOT, protocol.MANAGER, "Sample", SIGNATURE)
         watch = Watch(next(self._numbers), watcher, asked, signal)
         watcher.begin()
@@ -116,12 +114,12 @@ class Watches:
         for address in addresses:
             name, at, instance = address.partition("@")
             family, metric = self._metric(name)
-            if at and family.single:
-                raise CallError(protocol.NOT_AVAILABLE, f"{family.name} has no instance {instance!r}")
+            if at and (family.single or not instance):
+                raise CallError(protocol.NOT_AVAILABLE, f"{family.name} has no instance {instance!r:.100}")
             asked[address] = Asked(family.name, metric, instance if at else None)
         return asked
 
-    def _require_room(self, watcher: Watcher, key: _Key, metrics: int) -> None:
+    def _require_room(self, watcher: Watcher, interval: float, metrics: int) -> None:
         """Raise CallError where there are as many watches as there may be."""
         of_user = [
             (known, watch)
@@ -132,14 +130,15 @@ class Watches:
         paces = {known for known, _ in of_user}
         named = sum(len(watch.asked) for _, watch in of_user)
         # Who still owes an answer has no watch any more, and yet takes a place.
-        everyone = len(self) + sum(each.owes and not each.watches for each in self._watchers.values())
+        others = (each for each in self._watchers.values() if each is not watcher)
+        owing = [each.user for each in others if each.owes and not each.watches]
         caps = [
             (len(watcher.watches), MOST_OF_CONNECTION, "watches of this connection"),
-            (len(of_user), MOST_OF_USER, "watches of this user"),
-            (everyone, MOST, "watches"),
+            (len(of_user) + owing.count(watcher.user), MOST_OF_USER, "watches of this user"),
+            (len(self) + len(owing), MOST, "watches"),
             (named + metrics - 1, MOST_METRICS_OF_USER, "metrics in the watches of this user"),
-            (len({*paces, key}) - 1, MOST_PACES_OF_USER, "combinations of interval and families of this user"),
-            (len({*self._paces, key}) - 1, MOST_PACES, "combinations of interval and families"),
+            (len({*paces, interval}) - 1, MOST_PACES_OF_USER, "intervals of the watches of this user"),
+            (len({*self._paces, interval}) - 1, MOST_PACES, "intervals of watches"),
         ]
         for count, most, what in caps:
             if count >= most:
@@ -170,20 +169,18 @@ class Watches:
             signal = Unicast(watcher.name, protocol.ROOT, protocol.MANAGER, "WatchClosed", "us")
             self._connection.deliver((signal, Reply("us", (number, wire("s", reason))).encoded) for number in numbers)
         watcher.watches.difference_update(numbers)
-        for key, pace in list(self._paces.items()):
-            for number in numbers:
-                pace.watches.pop(number, None)
+        for interval, pace in list(self._paces.items()):
+            pace.drop(numbers)
             if not pace.watches:
                 pace.end()
-                del self._paces[key]
+                del self._paces[interval]
         self._settle(watcher)
 
 
 def _interval(options: dict[str, Any], usual: float) -> float:
     """Return the interval that is asked for, on the grid of the smallest one, seconds."""
-    unknown = ", ".join(sorted(set(options) - {"interval_usec"}))
-    if unknown:
-        raise CallError(INVALID_ARGS, f"the options are interval_usec (t), not {unknown}")
+    for name in options.keys() - {"interval_usec"}:
+        raise CallError(INVALID_ARGS, f"the options are interval_usec (t), not {name!r:.100}")
     asked = options.get("interval_usec", Variant("t", UNKNOWN["t"]))
     if asked.signature != "t":
         raise CallError(INVALID_ARGS, f"the options are interval_usec (t), not {asked.signature}")
