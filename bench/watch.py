@@ -1,10 +1,10 @@
 """What watches cost: CPU time and wake-ups of healthd, and of the bus, without one, with one client and with ten.
 
     python -m bench.watch [--seconds 60] [--rounds 3] [--clients 0,1,10] [--interval 1] [--sampled 60]
-                          [--libraries dbus_fast,dbus_next]
+                          [--libraries dbus_fast,dbus_next] [--apart]
 
-The clients watch the same metrics, as panels do. healthd itself samples once in `--sampled` seconds, so that what is
-shown is the watches.
+The clients watch the same metrics, as panels do, or with `--apart` one each, as the modules of a bar do. healthd itself
+samples once in `--sampled` seconds, so that what is shown is the watches.
 """
 
 import argparse
@@ -56,8 +56,8 @@ def run(library: str, clients: int, chosen: argparse.Namespace) -> Figures:
         process = bus.healthd(chosen.sampled, library)
         stack.callback(end, process)
         watching = [stack.enter_context(closing(Client(bus.address))) for _ in range(clients)]
-        for client in watching:
-            client.watch(METRICS, chosen.interval)
+        for which, client in enumerate(watching):
+            client.watch(METRICS[which % len(METRICS) :][:1] if chosen.apart else METRICS, chosen.interval)
         read(watching, chosen.settle)
         pids = process.pid, bus.process.pid
         before = [state(pid) for pid in pids]
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=1.0, help="of the watches, seconds (default: 1)")
     parser.add_argument("--sampled", type=float, default=60.0, help="healthd's own interval, seconds (default: 60)")
     parser.add_argument("--libraries", default="dbus_fast,dbus_next", help="default: %(default)s")
+    parser.add_argument("--apart", action="store_true", help="each client watches another one of the metrics")
     chosen = parser.parse_args()
     print(machine(), "\n")
     rows = []
