@@ -113,10 +113,14 @@ def test_what_is_chosen_later_is_observed_twice_at_once_and_the_others_when_they
         for _ in range(2):
             await anext(ticks)
             await faster.sample()
+        coming = asyncio.ensure_future(anext(ticks))
+        done, _ = await asyncio.wait([coming], timeout=0.1)
+        assert not done
         faster.choose({"quick", "other"})
-        for _ in range(2):
-            async with asyncio.timeout(5):
-                await anext(ticks)
+        async with asyncio.timeout(5):
+            await coming
+            await faster.sample()
+            await anext(ticks)
             await faster.sample()
         faster.choose({"other"})
         _, _, quick, other = (each.times for each in made)
