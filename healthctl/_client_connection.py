@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0
 """The longest wait for an answer, seconds."""
 _DISTANT = 3
+"""How many times as long another machine may take, whose answers come over any kind of line."""
 _DIALOG = 300.0
 """The longest wait for another machine while ssh may ask a person, seconds."""
 
@@ -29,13 +30,14 @@ class Connection(DBusConnection):  # type: ignore[misc]  # jeepney carries no ty
     """A connection on which no answer is awaited for ever, the one to Hello included."""
 
     def __init__(self, sock: socket.socket, patience: float, tunnel: "Tunnel | None" = None) -> None:
-        self._patience = patience
+        self.patience = patience
+        """The longest wait for an answer, seconds."""
         self._tunnel = tunnel
         super().__init__(sock)
 
     def send_and_get_reply(self, message: Any, *, timeout: float | None = None) -> Any:
         """Send a call and return its answer; raises TimeoutError where none comes in time."""
-        return super().send_and_get_reply(message, timeout=self._patience if timeout is None else timeout)
+        return super().send_and_get_reply(message, timeout=self.patience if timeout is None else timeout)
 
     def loss(self, error: OSError) -> str:
         """Say what has become of the connection, of which `error` came."""
@@ -53,8 +55,7 @@ class Connection(DBusConnection):  # type: ignore[misc]  # jeepney carries no ty
 def dial(bus: str, patience: float, *, asks: bool) -> "Tunnel | None":
     """Set out for the bus of another machine; `None` for one of this machine, which takes no time to reach.
 
-    Where there is somebody and `asks`, ssh may ask them. Else it may take `_DISTANT` times as long as any answer.
-    Raises Unavailable.
+    Where there is somebody and `asks`, ssh may ask them. Raises Unavailable.
     """
     to = place(bus)
     if not to.host:
@@ -67,12 +68,12 @@ def dial(bus: str, patience: float, *, asks: bool) -> "Tunnel | None":
 
 
 def connect(bus: str, patience: float, *, asks: bool = True, tunnel: "Tunnel | None" = None) -> Connection:
-    """Connect to a bus (`place.py`), on which an answer may take so many seconds; `tunnel` is what `dial` has begun.
+    """Connect to a bus (`place.py`); an answer may take so many seconds, and from afar `_DISTANT` times as many.
 
-    Raises Unavailable.
+    `tunnel` is what `dial` has begun. Raises Unavailable.
     """
     tunnel = tunnel or dial(bus, patience, asks=asks)
-    return _through(tunnel, patience) if tunnel else _directly(bus, patience)
+    return _through(tunnel, _DISTANT * patience) if tunnel else _directly(bus, patience)
 
 
 def _through(tunnel: "Tunnel", patience: float) -> Connection:

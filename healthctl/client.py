@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from jeepney import (
     DBusAddress,
@@ -19,15 +19,12 @@ from jeepney import (
 
 from healthctl._client_answers import ABSENT, Sample, described, fault, known, points, refusal, sample, source
 from healthctl._client_arguments import condition_path, rule_of, until_usec, usec
-from healthctl._client_connection import TIMEOUT, connect
+from healthctl._client_connection import TIMEOUT, Connection, connect
 from healthctl._client_questions import Questions
 from healthctl.errors import Busy, HealthctlError, Unavailable
 from healthctl.place import place, systemctl
 from healthctl.series import Point
 from healthd import protocol
-
-if TYPE_CHECKING:
-    from healthctl.tunnel import Tunnel
 
 _CHANGE, _DIALOG = 30.0, 300.0
 """The longest waits for a change, without and with a person whom polkit may ask, seconds."""
@@ -62,22 +59,21 @@ class Client:
 
     An answer may take `patience` seconds; a healthd that does not run is started where the bus can, but for `start`;
     one that has answered is not started again: who ended it meant it. On the way to another machine ssh may ask who
-    sits here, but for `asks`; `tunnel` is one that was begun already.
+    sits here, but for `asks`; `connection` is one that there is already.
     Every method raises Unavailable where healthd can't be reached or does not answer in time.
     """
 
     def __init__(
         self, bus: str, *, patience: float = TIMEOUT, start: bool = True, asks: bool = True,
-        tunnel: "Tunnel | None" = None,
+        connection: Connection | None = None,
     ) -> None:  # fmt: skip
         self._bus = bus
         self._flags = MessageFlag(0) if start else MessageFlag.no_auto_start
         self._serial = 0
         self._deadline = 0.0
-        self._patience = patience
         self._owner = ""
         self._signals: deque[Any] = deque()
-        self._connection = connect(bus, patience, asks=asks, tunnel=tunnel)
+        self._connection = connection or connect(bus, patience, asks=asks)
         self._questions = Questions(self._connection)
 
     def __enter__(self) -> Self:
@@ -268,7 +264,7 @@ class Client:
 
     def ask(self) -> None:
         """Call `Describe` without waiting; `answer` has what comes of it."""
-        self._deadline = monotonic() + TIMEOUT
+        self._deadline = monotonic() + self._connection.patience
         with self._faults():
             self._serial = self._questions.put(self._to("Describe"))
 
@@ -348,6 +344,7 @@ class Client:
             yield
         except TimeoutError as error:
             hint = f"see: {systemctl(self._bus)} status healthd"
-            raise Unavailable(f"healthd has not answered for {patience or self._patience:.0f} s; {hint}") from error
+            waited = patience or self._connection.patience
+            raise Unavailable(f"healthd has not answered for {waited:.0f} s; {hint}") from error
         except OSError as error:
             raise Unavailable(self._connection.loss(error)) from error

@@ -3,7 +3,7 @@
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from healthctl._client_connection import TIMEOUT, dial
+from healthctl._client_connection import TIMEOUT, connect, dial
 from healthctl.client import Client
 from healthctl.place import place
 
@@ -70,7 +70,7 @@ class Following:
             if self._tunnel and self._tunnel.patience:
                 return None
         tunnel, self._tunnel = self._tunnel, None
-        self._client = Client(self._bus, start=self._start, tunnel=tunnel)
+        self._client = Client(self._bus, start=self._start, connection=connect(self._bus, TIMEOUT, tunnel=tunnel))
         return self._client
 
     def _answered(self) -> None:

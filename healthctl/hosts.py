@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from healthctl._client_connection import TIMEOUT, dial
+from healthctl._client_connection import TIMEOUT, connect, dial
 from healthctl.client import Client
 from healthctl.errors import HealthctlError
 
@@ -44,7 +44,7 @@ def _answer(
     try:
         if isinstance(way, HealthctlError):
             raise way
-        with closing(Client(bus, tunnel=way, asks=False)) as client:
+        with closing(Client(bus, connection=connect(bus, TIMEOUT, tunnel=way))) as client:
             return Answer(host, question(client))
     except HealthctlError as error:
         return Answer(host, None, str(error).removeprefix(f"{host}: "))

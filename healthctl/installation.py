@@ -43,11 +43,11 @@ class Installation:
 
     def __init__(self, bus: str) -> None:
         self._bus = bus
-        self._connection = connect(bus, TIMEOUT)
+        self.connection = connect(bus, TIMEOUT)
 
     def close(self) -> None:
         """End the connection."""
-        self._connection.close()
+        self.connection.close()
 
     def owner(self) -> Owner | None:
         """Return who owns the name; `None` for nobody."""
@@ -92,7 +92,7 @@ class Installation:
         call = new_method_call(whom, method, signature, body)
         call.header.flags |= MessageFlag.no_auto_start
         with self._faults(whom.bus_name):
-            reply = self._connection.send_and_get_reply(call)
+            reply = self.connection.send_and_get_reply(call)
         if reply.header.message_type is MessageType.error:
             raise _Refused(str(reply.header.fields.get(HeaderFields.error_name, "")), " ".join(map(str, reply.body)))
         return reply.body[0] if reply.body else None
@@ -102,9 +102,9 @@ class Installation:
         try:
             yield
         except TimeoutError as error:
-            raise Unavailable(f"{whom} has not answered for {TIMEOUT:.0f} s") from error
+            raise Unavailable(f"{whom} has not answered for {self.connection.patience:.0f} s") from error
         except OSError as error:
-            raise Unavailable(self._connection.loss(error)) from error
+            raise Unavailable(self.connection.loss(error)) from error
 
 
 def policy(directories: tuple[str, ...] = POLICIES) -> str:

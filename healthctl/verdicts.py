@@ -1,5 +1,6 @@
 """The verdict as it changes, over the ends and beginnings of healthd."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from healthctl.client import Client
@@ -9,6 +10,10 @@ from healthctl.following import Following
 
 class Verdicts(Following):
     """The verdict of now, and again each time when it or a condition has changed: healthd says when."""
+
+    def known(self) -> Iterable[str]:
+        """Return the names of all conditions, as long as there is a connection; raises Unavailable."""
+        return self._client.conditions() if self._client else ()
 
     def advance(self) -> dict[str, Any] | None:
         """Return the health as `Describe` has it; `None` where nothing has changed since the last call.

@@ -136,10 +136,10 @@ def _service(bus: str, installation: Installation, told: list[observed.Told]) ->
         manager = installation.manager()
         yield diagnosis.versions(manager)
         yield from diagnosis.in_force(manager)
-        with Client(bus, start=False) as client:
-            yield from _publishers(client)
-            told.append(observed.Told(client.describe(), client.collectors(), client.metrics()))
-            yield from observed.findings(told[0])
+        client = Client(bus, start=False, connection=installation.connection)
+        yield from _publishers(client)
+        told.append(observed.Told(client.describe(), client.collectors(), client.metrics()))
+        yield from observed.findings(told[0])
     except Unavailable as error:
         yield Finding("answers", FAIL, str(error), "see why: systemctl status healthd; then: systemctl restart healthd")
 

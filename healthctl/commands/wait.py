@@ -3,6 +3,7 @@
 import json
 import select
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from time import monotonic
 from typing import Any
@@ -11,7 +12,6 @@ import click
 
 from healthctl import candidates, terminal
 from healthctl.address import similar
-from healthctl.client import Client
 from healthctl.errors import Unavailable, Unmet, complaint
 from healthctl.naming import is_of
 from healthctl.options import Settings, shared
@@ -60,18 +60,14 @@ def command(context: click.Context, until: str, timeout: float | None) -> None:
     health that it ended with is written.
     """
     settings = context.ensure_object(Settings)
-    if until not in _ENOUGH:
-        _note(settings.bus, until)
     with closing(Verdicts(settings.bus)) as verdicts:
         health = _wait(verdicts, until, timeout)
     if settings.json:
         terminal.write([json.dumps(health)])
 
 
-def _note(bus: str, until: str) -> None:
+def _note(known: Iterable[str], until: str) -> None:
     """Say where nothing of that name is known: it may come with what it is about, or be a slip of the pen."""
-    with Client(bus) as client:
-        known = client.conditions()
     if not any(is_of(name, until) for name in known):
         meant = similar(until, [*_ENOUGH, *known])
         hint = f"did you mean {' or '.join(meant)}? " if meant else ""
@@ -97,6 +93,8 @@ def _wait(verdicts: Verdicts, until: str, timeout: float | None) -> dict[str, An
     while True:
         try:
             while (health := verdicts.advance()) is not None:
+                if last is None and until not in _ENOUGH:
+                    _note(verdicts.known(), until)
                 last, lost = health, ""
                 if met(until, health):
                     return health
