@@ -9,6 +9,7 @@ from healthctl import terminal
 from healthctl._client_answers import Sample
 from healthctl.errors import Unavailable, complaint
 from healthctl.following import Following
+from healthctl.place import systemctl
 
 _LATE = 5.0
 """How much later than due a sample may be, seconds."""
@@ -56,7 +57,8 @@ class Watch(Following):
             self._heard = monotonic()
             yield sample
         if monotonic() - self._heard > self._silence:
-            raise Unavailable(f"healthd has told nothing for {self._silence:.0f} s; see: systemctl status healthd")
+            hint = f"see: {systemctl(self._bus)} status healthd"
+            raise Unavailable(f"healthd has told nothing for {self._silence:.0f} s; {hint}")
 
 
 def follow(watch: Watch, show: Callable[[Sample], None], count: int | None) -> None:

@@ -5,13 +5,14 @@ a socket like that of a bus. ssh is asked for no more than that, and ends with u
 """
 
 import ctypes
+import errno
 import os
 import select
 import shlex
 import signal
 import socket
 import subprocess
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic
 
 from jeepney.auth import BEGIN, AuthenticationError, Authenticator
@@ -30,14 +31,15 @@ _ENDING = 1.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
-# As scp(1) has it: of what the user's configuration adds to a login nothing is needed here. A machine that falls silent
-# is noticed after 15 s.
+# As scp(1) has it: of what the user's configuration adds to a login nothing is needed here. A connection that others
+# share is used, but none is shared: it would end with ours. A machine that falls silent is noticed after 15 s.
 _OPTIONS = (
-    "-xaT", "-oClearAllForwardings=yes", "-oPermitLocalCommand=no", "-oRemoteCommand=none", "-oLogLevel=ERROR",
-    f"-oConnectTimeout={_CONNECT}", "-oServerAliveInterval=5", "-oServerAliveCountMax=3",
+    "-xaT", "-oControlMaster=no", "-oClearAllForwardings=yes", "-oPermitLocalCommand=no", "-oRemoteCommand=none",
+    "-oLogLevel=ERROR", f"-oConnectTimeout={_CONNECT}", "-oServerAliveInterval=5", "-oServerAliveCountMax=3",
 )  # fmt: skip
-_NOT_FOUND, _FAILED = 127, 1
-"""What a shell says of a command that is not there, and systemd-stdio-bridge of a bus: why, it tells the journal."""
+_NOT_FOUND, _FAILED, _BROKEN = 127, 1, 255
+"""What a shell says of a command that is not there, systemd-stdio-bridge of a bus (why, it tells the journal), and ssh
+of a connection; of one that fell silent it says no more than that."""
 _PERSONAL = ("Host key verification failed", "Permission denied")
 """What ssh itself has more to say about, to a person."""
 
@@ -54,21 +56,23 @@ class Tunnel:
         self._limit = limit
         self._end = monotonic() + limit
         command = _command(to, asks=asks)
-        self.socket, theirs = socket.socketpair()
-        # In memory, so that it is never full; of what is said, the last line tells why it ended.
-        self._said = os.memfd_create("ssh")
-        try:
-            self._process = subprocess.Popen(  # noqa: S603  # the user's ssh, and no shell
-                command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._said,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  # there is one thread
-            )  # fmt: skip
-        except OSError as error:
-            self.socket.close()
-            os.close(self._said)
-            hint = f"apt install openssh-client, or name it in {VARIABLE}"
-            raise Unavailable(f"{command[0]} can't be run: {error.strerror}; {hint}") from error
-        finally:
-            theirs.close()
+        with ExitStack() as undo:
+            try:
+                self.socket, theirs = socket.socketpair()
+                undo.callback(self.socket.close)
+                with theirs:
+                    # In memory, so that it is never full; of what is said, the last line tells why it ended.
+                    self._said = os.memfd_create("ssh")
+                    undo.callback(os.close, self._said)
+                    self._process = subprocess.Popen(  # noqa: S603  # the user's ssh, and no shell
+                        command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._said,
+                        preexec_fn=_end_with_parent,  # noqa: PLW1509  # there is one thread
+                    )  # fmt: skip
+            except OSError as error:
+                absent = error.errno == errno.ENOENT
+                hint = f"; apt install openssh-client, or name it in {VARIABLE}" if absent else ""
+                raise Unavailable(f"{command[0]} can't be run: {error.strerror}{hint}") from error
+            undo.pop_all()
         self._authenticator = Authenticator()
         # Where it has ended already, there is more to read than to say.
         with suppress(OSError):
@@ -104,7 +108,7 @@ class Tunnel:
             raise Unavailable(self.reason()) from error
 
     def _mistaken(self, heard: bytes) -> Unavailable:
-        said = heard[:60].decode(errors="replace").strip()
+        said = heard.strip().split(b"\n")[0][:60].decode(errors="replace").strip()
         return Unavailable(self.named(f"no bus but '{said}' answers; does its shell write at a login?"))
 
     def named(self, words: str) -> str:
@@ -127,7 +131,9 @@ class Tunnel:
         if code == 0:
             return self.named("the bus there has ended the connection")
         hint = f"; see: {place.by_hand(self._place.host)}" if any(words in said for words in _PERSONAL) else ""
-        return self.named(f"{said or f'ssh has ended with exit code {code}'}{hint}")
+        # Ended by a signal, it is below 0.
+        unsaid = "the connection is lost" if code == _BROKEN or code < 0 else f"ssh has ended with exit code {code}"
+        return self.named(f"{said or unsaid}{hint}")
 
     def close(self) -> None:
         """End ssh."""
@@ -143,7 +149,7 @@ class Tunnel:
 
 def _command(to: Place, *, asks: bool) -> list[str]:
     try:
-        ssh = shlex.split(os.environ.get(VARIABLE) or "ssh")
+        ssh = shlex.split(os.environ.get(VARIABLE, "")) or ["ssh"]
     except ValueError as error:
         raise UsageError(f"{VARIABLE} is no command line: {error}") from error
     host, port = place.parts(to.host)
