@@ -11,8 +11,9 @@ from healthctl.errors import UsageError
 
 SCHEME = "ssh://"
 
-# Nothing that a shell heeds: ssh hands it to one where the user's configuration has a ProxyCommand.
-_HOST = r"(?:(?P<user>[\w+.@\\-]+)@)?(?:(?P<name>[\w.-]+)|\[(?P<ip>[\w.:%]+)\])(?::(?P<port>\d{1,5}))?"
+# Nothing that a shell heeds, and no name that begins as an option does: ssh hands them to a shell where the user's
+# configuration has a ProxyCommand.
+_HOST = r"(?:(?P<user>(?!-)[\w+.@\\-]+)@)?(?:(?P<name>(?!-)[\w.-]+)|\[(?P<ip>[\w.:%]+)\])(?::(?P<port>\d{1,5}))?"
 
 
 class Place(NamedTuple):
@@ -34,8 +35,7 @@ def hosts(text: str) -> tuple[str, ...]:
 
 def parts(host: str) -> tuple[str, str]:
     """Return what ssh takes for a host, `[USER@]HOST`, and the port, "" where none is named; raises UsageError."""
-    # What begins so is an option to some programs.
-    found = None if host.startswith("-") else re.fullmatch(_HOST, host)
+    found = re.fullmatch(_HOST, host)
     if not found:
         raise UsageError(f"'{host}' is no [USER@]HOST[:PORT]; an IPv6 address stands in brackets")
     name = found["name"] or found["ip"]
