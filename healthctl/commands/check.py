@@ -8,7 +8,7 @@ import click
 
 from healthctl import candidates, terminal
 from healthctl.client import Client
-from healthctl.errors import HealthctlError
+from healthctl.errors import HealthctlError, UnknownCondition
 from healthctl.naming import is_of, unknown
 from healthctl.options import Settings, shared
 from healthctl.render import condition
@@ -105,12 +105,17 @@ def _several(settings: Settings, only: tuple[str, ...]) -> int:
     from healthctl import hosts  # noqa: PLC0415
 
     verdicts: dict[str, dict[str, Any]] = {}
-    for host, found, problem in hosts.ask(settings.buses, lambda client: chosen(client.conditions(), only)):
+    for host, known, problem in hosts.ask(settings.buses, lambda client: client.conditions()):
         if problem:
             verdicts[host] = {"severity": protocol.UNKNOWN, "unreachable": problem}
-        else:
-            severity, counting = _verdict(found)
-            verdicts[host] = {"severity": severity, "reasons": counting, "conditions": found}
+            continue
+        try:
+            found = chosen(known, only)
+        except UnknownCondition as error:
+            verdicts[host] = {"severity": protocol.UNKNOWN, "problem": str(error)}
+            continue
+        severity, counting = _verdict(found)
+        verdicts[host] = {"severity": severity, "reasons": counting, "conditions": found}
     verdicts = dict(sorted(verdicts.items(), key=lambda each: condition.place(each[1]["severity"])))
     worst = str(next(iter(verdicts.values()))["severity"])
     if settings.json:
@@ -128,7 +133,8 @@ def draw_hosts(severity: str, verdicts: Mapping[str, Mapping[str, Any]], style: 
     every = "; ".join(f"{each}: {', '.join(names)}" for each, names in of.items())
     lines = [f"HEALTH {severity.upper()} - {every}"]
     for host, verdict in verdicts.items():
-        words = verdict.get("unreachable") or _reasons(verdict["reasons"], verdict["conditions"], style)
+        problem = verdict.get("unreachable") or verdict.get("problem")
+        words = problem or _reasons(verdict["reasons"], verdict["conditions"], style)
         lines.append(f"{host}: {str(verdict['severity']).upper()} - {words}")
     return [_plain(style.clean(line)) for line in lines]
 
