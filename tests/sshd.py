@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -81,6 +82,24 @@ class Sshd:
         with open(f"{self.directory}/{name}", "w") as file:
             file.write(text)
 
+    def logins(self) -> int:
+        """Return how many there were."""
+        with open(f"{self.directory}/log") as file:
+            return file.read().count("Accepted publickey")
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let none of its sessions do anything for a while, as on a line that was cut."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+            sessions = [int(each) for each in file.read().split()]
+        try:
+            for each in sessions:
+                os.kill(each, signal.SIGSTOP)
+            yield
+        finally:
+            for each in sessions:
+                os.kill(each, signal.SIGKILL)
+
     def start(self) -> None:
         log = f"{self.directory}/log"
         self.process = subprocess.Popen([PROGRAM, "-D", "-f", f"{self.directory}/sshd_config", "-E", log])
@@ -105,7 +124,8 @@ def running() -> Iterator[Sshd]:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed (apt install {package})")
     if not PROGRAM:
-        pytest.skip("sshd is not installed (apt install openssh-server)")
+        # As `make parts` has it for root: else its package would open a port.
+        pytest.skip("no sshd (sudo touch /etc/ssh/sshd_not_to_be_run; sudo apt install openssh-server)")
     if not os.geteuid():
         # Its unit makes it, where that runs.
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import select
@@ -7,12 +8,14 @@ import subprocess
 import sys
 import termios
 from contextlib import closing
+from time import monotonic
 
 import pytest
 from private_bus import eventually
 from sshd import Sshd, running
 
 from healthctl import place
+from healthctl.client import Client
 from healthctl.errors import Unavailable, UsageError
 from healthctl.place import Place
 from healthctl.render.hosts import draw, worst_first
@@ -107,11 +110,30 @@ def test_a_host_has_a_user_a_name_and_a_port(host, name, port):
 
 @pytest.mark.parametrize(
     "host",
-    ["", "-oProxyCommand=x", "-x@pi4", "a b", "a;b", "a|b", "$(b)", "`b`", "a\nb", "::1", "pi4:ssh", "pi4/x", "@pi4"],
+    [
+        "",
+        "-oProxyCommand=x",
+        "-x@pi4",
+        "pi@-oX",
+        "a@b@-x:22",
+        "[-x]",
+        "a b",
+        "a;b",
+        "a|b",
+        "$(b)",
+        "`b`",
+        "%h",
+        "a\nb",
+        "::1",
+        "pi4:",
+        "pi4:ssh",
+        "pi4/x",
+        "@pi4",
+    ],
 )
 def test_what_is_no_host_is_refused(host):
     with pytest.raises(UsageError, match="is no "):
-        place.hosts(f"pi4,{host}")
+        place.hosts(f"pi4,{host},nas")
 
 
 def test_what_would_be_an_option_of_ssh_is_refused(healthctl):
@@ -134,8 +156,12 @@ def test_a_place_is_one_text(where):
 
 
 COMMANDS = (
-    ["status", "--json"], ["check"], ["conditions", "--all"], ["why"], ["metrics"], ["collectors"], ["publishers"],
-    ["history", "load.load1"], ["log"], ["wait", "--until", "warning", "--json"],
+    ["status", "--json"], ["status", "--short"], ["check"], ["conditions", "--all"], ["why"], ["metrics"],
+    ["collectors"], ["publishers"], ["get", "-q", "host.hostname"], ["history", "load.load1"], ["log"],
+    ["wait", "--until", "warning", "--json"],
+    ["get", "--follow", "-n", "0.25", "--count", "2", "host.hostname", "memory.total_bytes"],
+    ["watch", "-n", "0.25", "--count", "2", "memory.total_bytes"],
+    ["watch", "--json", "--count", "1", "cpu.busy", "load.load1"],
 )  # fmt: skip
 
 
@@ -148,6 +174,53 @@ def test_every_command_works_over_ssh(judged_bus, healthctl):
         assert len(there.stdout) > 0.5 * len(here.stdout), arguments
     named = healthctl(judged_bus.address, "get", "host.hostname", "--host", "pi4")
     assert (named.returncode, named.stdout, named.stderr) == (0, f"{os.uname().nodename}\n", "")
+
+
+@pytest.mark.usefixtures("sshd")
+def test_what_changes_healthd_changes_the_one_there(bus, healthd, healthctl, calm):
+    healthd(
+        "--interval", "0.25", "--config", calm('[rules.used]\nmetric = "memory.percent"\nwarning = { enter = "> 0" }\n')
+    ).ready()
+    steps = [
+        (["acknowledge", "used"], ["conditions", "--json"], "acknowledged_by", True),
+        (["collectors", "--disable", "load"], ["collectors"], "  disabled", True),
+        (["reload"], ["collectors"], "  disabled", False),
+    ]
+    for change, look, words, seen in steps:
+        done = healthctl(bus.address, "-H", "pi4", *change)
+        if os.geteuid():
+            assert "try it as root: -H root@pi4" in complains(done, 77)
+        else:
+            assert (done.returncode, done.stderr) == (0, "")
+            assert (words in healthctl(bus.address, *look).stdout) is seen
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["wait", "--until", "uesd", "--timeout", "0s"], ["doctor"], ["get", "laod.load1"], ["why", "used"],
+     ["acknowledge", "beyond"], ["history", "load.load1"], ["get", "-f", "--count", "1", "load.load1"]],
+)  # fmt: skip
+def test_a_command_is_one_login(judged_bus, sshd, healthctl, arguments):
+    """Who types a password for it types it once."""
+    before = sshd.logins()
+    healthctl(judged_bus.address, "-H", "pi4", *arguments)
+    assert sshd.logins() == before + 1
+
+
+@pytest.mark.usefixtures("sshd")
+def test_who_is_another_user_here_is_who_logs_in_there(judged_bus, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    with Client(place.address(Place(judged_bus.address, "pi4"))) as client:
+        assert client.read(["host.hostname"]) == {"host.hostname": os.uname().nodename}
+
+
+@pytest.mark.usefixtures("sshd")
+def test_an_answer_from_afar_may_take_longer(judged_bus):
+    with Client(judged_bus.address) as near, Client(place.address(Place(judged_bus.address, "pi4"))) as far:
+        far.ask()
+        near.ask()
+        assert 4 < near.patience <= 5
+        assert 14 < far.patience <= 15
 
 
 @pytest.mark.usefixtures("sshd")
@@ -202,7 +275,7 @@ def test_ssh_says_why_a_host_can_not_be_reached(healthctl, host, words):
     [("bare", "no-such-program", "it has no systemd-stdio-bridge, which comes with systemd"),
      ("busless", "systemd-stdio-bridge --bus-path=unix:path=/nowhere", "no bus can be reached there (system)"),
      ("brief", "printf 'OK 0000\\r\\n'", "the bus there has ended the connection"),
-     ("chatty", "echo Welcome to a shell", "no bus but 'Welcome to a shell' answers")],
+     ("chatty", "echo; echo Welcome to a shell; echo it is late; cat", "no bus but 'Welcome to a shell' answers")],
 )  # fmt: skip
 def test_a_host_without_a_bus_says_so(sshd, healthctl, host, command, words):
     sshd.host(host, command=command)
@@ -218,6 +291,20 @@ def test_an_ssh_that_can_not_be_called_is_named(healthctl, command, code, words)
     line = complains(healthctl("system", "-H", "pi4", "status", HEALTHD_SSH=command), code)
     assert words in line
     assert "HEALTHD_SSH" in line
+
+
+@pytest.mark.usefixtures("sshd")
+@pytest.mark.parametrize("lacking", ["socketpair", "memfd_create", "Popen"])
+def test_where_no_more_can_be_opened_a_host_is_unreachable_and_nothing_stays_open(monkeypatch, lacking):
+    def fail(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    of = {"socketpair": socket, "memfd_create": os, "Popen": subprocess}[lacking]
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(of, lacking, fail)
+    with pytest.raises(Unavailable, match=r"ssh can't be run: Too many open files$"):
+        Tunnel(Place("system", "pi4"), 1.0, asks=False)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_host_that_does_not_answer_is_not_waited_for_without_end(sshd):
@@ -242,6 +329,38 @@ def test_options_of_the_user_come_first_and_the_host_last(recorder, healthctl):
     assert said[:3] == ["-i", "a key", "-xaT"]
     assert said[-5:-2] == ["-p", "2222", "--"]
     assert said[-2:] == ["pi@pi4", "systemd-stdio-bridge --bus-path='unix:path=/it'\"'\"'s;here'"]
+
+
+def test_without_a_word_in_its_variable_ssh_is_called(tmp_path, healthctl, monkeypatch):
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho this is it >&2\nexit 255\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for blank in ("", " "):
+        assert "pi4: this is it" in complains(
+            healthctl("system", "-H", "pi4", "get", "load.load1", HEALTHD_SSH=blank), 69
+        )
+
+
+@pytest.mark.usefixtures("healthd_bus")
+def test_a_connection_that_is_shared_is_used_and_none_is_shared(healthd_bus, sshd, healthctl, tmp_path):
+    """With the one that it has offered, healthctl would end what others do on it."""
+    path = tmp_path / "shared"
+    sshd.host("shared", options=f"ControlMaster auto\nControlPath {path}\n")
+    process = start(healthd_bus.address, "-H", "shared", "watch", "--json", "load.load1")
+    assert follows(process)
+    assert not path.exists()
+    process.kill()
+    process.communicate()
+    master = subprocess.Popen([*sshd.command.split(), "-MN", "shared"], stdin=subprocess.DEVNULL)
+    try:
+        eventually(path.exists)
+        before = sshd.logins()
+        assert healthctl(healthd_bus.address, "-H", "shared", "get", "load.load1").returncode == 0
+        assert sshd.logins() == before
+        assert master.poll() is None
+    finally:
+        master.kill()
+        master.wait()
 
 
 @pytest.mark.parametrize(("bus", "bridge"), [("system", ""), ("session", " --user")])
@@ -339,6 +458,21 @@ def test_check_of_several_hosts_has_the_worst_code(healthctl):
     assert "Connection refused" in told["hosts"]["gone"]["unreachable"]
 
 
+@pytest.mark.usefixtures("fleet")
+def test_a_host_that_has_no_such_rule_is_unknown_and_not_unreachable(healthctl):
+    done = healthctl("system", "check", "-H", "ill,well", "--only", "never")
+    assert done.stdout.splitlines() == [
+        "HEALTH UNKNOWN - unknown: ill; ok: well",
+        "ill: UNKNOWN - there is no condition 'never'; see: healthctl conditions --all",
+        "well: OK - conditions judged: 1",
+    ]
+    assert (done.returncode, done.stderr) == (3, "")
+    told = json.loads(healthctl("system", "check", "-H", "ill,well", "--only", "never", "--json").stdout)["hosts"][
+        "ill"
+    ]
+    assert told.keys() == {"severity", "problem"}
+
+
 @pytest.mark.usefixtures("sshd")
 def test_all_hosts_are_asked_at_once(silent):
     """The first is not let go before the last has come."""
@@ -428,6 +562,55 @@ def test_log_goes_on_when_ssh_has_ended(bus, healthd, calm):
         process.terminate()
         rest = process.communicate(timeout=20)[1]
     assert rest == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["get", "-f"], ["watch"], ["watch", "--json"]], ids=["get", "watch", "watch_json"]
+)  # fmt: skip
+@pytest.mark.usefixtures("sshd")
+def test_what_is_watched_goes_on_when_ssh_has_ended(healthd_bus, arguments):
+    process = start(healthd_bus.address, *arguments, "-H", "pi4", "-n", "0.25", "load.load1")
+    try:
+        assert follows(process)
+        begun = monotonic()
+        (ssh,) = children(process.pid)
+        os.kill(ssh, signal.SIGKILL)
+        assert process.stderr.readline() == "healthctl: pi4: the connection is lost\n"
+        before = (monotonic() - begun) / 0.25
+        # More than can have been on their way.
+        for _ in range(int(before) + 3):
+            assert follows(process)
+        assert children(process.pid) != [ssh]
+    finally:
+        process.terminate()
+        rest = process.communicate(timeout=20)[1]
+    assert rest == ""
+
+
+@pytest.mark.parametrize("command", [["get", "-f"], ["watch"]], ids=["get", "watch"])
+def test_a_line_that_falls_silent_is_noticed(healthd_bus, sshd, monkeypatch, command):
+    monkeypatch.setenv("HEALTHD_SSH", f"{sshd.command} -oServerAliveInterval=1 -oServerAliveCountMax=1")
+    process = start(healthd_bus.address, *command, "-H", "pi4", "load.load1")
+    try:
+        assert follows(process)
+        with sshd.frozen():
+            assert process.stderr.readline() == "healthctl: pi4: the connection is lost\n"
+        assert follows(process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@pytest.mark.usefixtures("sshd")
+def test_no_ssh_stays_behind_when_nobody_reads(healthd_bus):
+    process = start(healthd_bus.address, "get", "-f", "-H", "pi4", "load.load1")
+    assert follows(process)
+    (ssh,) = children(process.pid)
+    process.stdout.close()
+    assert process.wait(20) == 141
+    eventually(lambda: is_gone(ssh))
+    process.stdout = None
+    assert process.communicate()[1] == ""
 
 
 def test_what_follows_tries_again_ever_later_and_goes_on(bus, healthd, sshd, calm):
