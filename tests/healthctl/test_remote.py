@@ -17,6 +17,7 @@ from sshd import Sshd, running
 from healthctl import place
 from healthctl.client import Client
 from healthctl.errors import Unavailable, UsageError
+from healthctl.live import Watch
 from healthctl.place import Place
 from healthctl.render.hosts import draw, worst_first
 from healthctl.render.style import Style
@@ -599,6 +600,17 @@ def test_a_line_that_falls_silent_is_noticed(healthd_bus, sshd, monkeypatch, com
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+@pytest.mark.usefixtures("sshd")
+def test_a_healthd_there_that_says_nothing_any_more_is_to_be_looked_at_there(bus, healthd, monkeypatch):
+    monkeypatch.setattr("healthctl.live._LATE", 0.5)
+    daemon = healthd("--interval", "60").ready()
+    with closing(Watch(place.address(Place(bus.address, "pi4")), ["load.load1"], 0.25)) as watch:
+        eventually(lambda: list(watch.advance()))
+        daemon.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(Unavailable, match="told nothing for 1 s; see: systemctl -H pi4 status healthd"):
+            eventually(lambda: watch.wait == 0 and list(watch.advance()))
 
 
 @pytest.mark.usefixtures("sshd")
