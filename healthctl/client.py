@@ -263,8 +263,8 @@ class Client:
         return int(self._connection.sock.fileno())
 
     def ask(self) -> None:
-        """Call `Describe` without waiting; `answer` has what comes of it."""
-        self._deadline = monotonic() + self._connection.patience
+        """Call `Describe` without waiting; `answer` has what comes of it, from afar no later than from here."""
+        self._deadline = monotonic() + TIMEOUT
         with self._faults():
             self._serial = self._questions.put(self._to("Describe"))
 
@@ -285,7 +285,7 @@ class Client:
 
     def answer(self) -> dict[str, Any] | None:
         """Return the answer to `ask` as far as it has come: `None` while it has not."""
-        with self._faults():
+        with self._faults(TIMEOUT):
             message = self._questions.take(self._serial)
             if message is None and not self.patience:
                 raise TimeoutError
