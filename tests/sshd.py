@@ -34,6 +34,14 @@ GlobalKnownHostsFile none
 """
 
 
+def _below(pid: int) -> Iterator[int]:
+    """Yield the processes that a process has started, and those that these have."""
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        for child in map(int, file.read().split()):
+            yield child
+            yield from _below(child)
+
+
 class Sshd:
     """A server that runs what it is told to, as this user; each host is another way to it."""
 
@@ -90,15 +98,16 @@ class Sshd:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Let none of its sessions do anything for a while, as on a line that was cut."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
-            sessions = [int(each) for each in file.read().split()]
+        sessions = list(_below(self.process.pid))
         try:
             for each in sessions:
                 os.kill(each, signal.SIGSTOP)
             yield
         finally:
+            # The first may take the others with it.
             for each in sessions:
-                os.kill(each, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
 
     def start(self) -> None:
         log = f"{self.directory}/log"

@@ -15,6 +15,7 @@ from private_bus import eventually
 from sshd import Sshd, running
 
 from healthctl import place
+from healthctl._client_answers import refusal
 from healthctl.client import Client
 from healthctl.errors import Unavailable, UsageError
 from healthctl.live import Watch
@@ -189,11 +190,15 @@ def test_what_changes_healthd_changes_the_one_there(bus, healthd, healthctl, cal
     ]
     for change, look, words, seen in steps:
         done = healthctl(bus.address, "-H", "pi4", *change)
-        if os.geteuid():
-            assert "try it as root: -H root@pi4" in complains(done, 77)
-        else:
-            assert (done.returncode, done.stderr) == (0, "")
-            assert (words in healthctl(bus.address, *look).stdout) is seen
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (words in healthctl(bus.address, *look).stdout) is seen
+
+
+def test_who_may_not_change_it_there_is_told_to_log_in_as_root():
+    bus = place.address(Place("system", "joe@pi4"))
+    refused = refusal(bus, "Reload", "org.freedesktop.DBus.Error.AccessDenied", "")
+    assert refused.exit_code == 77
+    assert str(refused).endswith("try it as root: -H root@pi4")
 
 
 @pytest.mark.parametrize(
