@@ -26,6 +26,11 @@ def example(*names):
         return file.read()
 
 
+def polybar():
+    """Return what polybar runs."""
+    return re.search("^exec = (.*)$", example("panels", "polybar.ini"), re.MULTILINE)[1]
+
+
 @pytest.fixture
 def path(tmp_path):
     """Return a PATH on which healthctl is, as if it were installed."""
@@ -156,6 +161,12 @@ def test_a_prompt_shows_what_is_wrong_and_else_nothing(warned, shell):
     assert shell(line, "unix:path=/nowhere", "bash").stdout == "$ \n"
 
 
+def test_a_prompt_leaves_the_code_of_the_last_command(warned, shell):
+    line = f"PS1='$? $ '; {example('panels', 'prompt.bash')}\n(exit 7)\necho \"${{PS1@P}}\""
+    assert shell(line, warned, "bash").stdout == "[● warning used] 7 $ \n"
+    assert shell(line, "unix:path=/nowhere", "bash").stdout == "7 $ \n"
+
+
 def test_a_prompt_is_as_it_was_while_all_is_well(well, shell):
     line = f"PS1='$ '; {example('panels', 'prompt.bash')}\necho \"${{PS1@P}}\""
     assert shell(line, well, "bash").stdout == "$ \n"
@@ -174,10 +185,26 @@ def test_waybar_gets_an_object_and_success_for_every_verdict(warned, shell):
 
 
 def test_polybar_gets_a_line_and_success_whatever_there_is(warned, shell):
-    command = re.search("^exec = (.*)$", example("panels", "polybar.ini"), re.MULTILINE)[1]
-    assert (shell(command, warned).returncode, shell(command, warned).stdout) == (0, "● warning used\n")
-    gone = shell(command, "unix:path=/nowhere")
+    done = shell(polybar(), warned)
+    assert (done.returncode, done.stdout) == (0, "● warning used\n")
+    gone = shell(polybar(), "unix:path=/nowhere")
     assert (gone.returncode, gone.stdout, gone.stderr) == (0, "health ?\n", "")
+
+
+@pytest.fixture
+def told(tmp_path, shell):
+    """Run a line where healthctl tells of a mount whose name is made to be obeyed."""
+    program = tmp_path / "told" / "healthctl"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nprintf '%s\\n' '* critical mount_stale@/a\\033[2J%{A1:reboot:}'\nexit 2\n")
+    program.chmod(0o755)
+    return lambda line: shell(line, "", PATH=f"{program.parent}:{os.environ['PATH']}").stdout
+
+
+def test_the_name_of_a_mount_is_never_obeyed(told):
+    name = r"* critical mount_stale@/a\033[2J%"
+    assert told(example("motd", "50-healthd")).startswith(rf"Health: {name}{{A1:reboot:}}")
+    assert told(polybar()) == f"{name} {{A1:reboot:}}\n"
 
 
 def test_tmux_shows_it_in_its_status_line(warned, path, terminal, tmp_path, monkeypatch):

@@ -3,7 +3,9 @@
 #   echo ". /usr/share/doc/healthd/examples/panels/prompt.bash" >> ~/.bashrc
 
 _health() {
-    local line
+    # What $? is in the rest of the prompt is still the code of your own command.
+    local code=$? line
     line=$(healthctl status --short 2>/dev/null) || printf '%s' "${line:+[$line] }"
+    return $code
 }
 PS1='$(_health)'$PS1
