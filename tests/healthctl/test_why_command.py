@@ -205,7 +205,7 @@ def test_a_rule_means_its_conditions(judged_bus, healthctl):
     assert healthctl(judged_bus.address, "why", "looped").stdout.startswith("● warning  looped@lo  for ")
     done = healthctl(judged_bus.address, "why", "coming")
     assert done.stdout.startswith("● ok  coming\nWould mean   Memory was in use for an hour.\n")
-    assert re.search(r"^Outlook      warning within \d+ min( \d+ s)? if it stays so$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Outlook      warning within (1 h|\d+ min( \d+ s)?) if it stays so$", done.stdout, re.MULTILINE)
 
 
 def test_without_a_name_it_is_the_worst_reasons(judged_bus, healthctl):
