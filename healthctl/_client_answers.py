@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jeepney import HeaderFields
 
 from healthctl.errors import (
+    Absent,
     BadConfig,
     Busy,
     HealthctlError,
@@ -32,7 +33,7 @@ _MEANT = {
     protocol.UNKNOWN_METRIC: UnknownMetric,
     protocol.UNKNOWN_CONDITION: UnknownCondition,
     protocol.UNKNOWN_COLLECTOR: UsageError,
-    protocol.NOT_AVAILABLE: Unavailable,
+    protocol.NOT_AVAILABLE: Absent,
 }
 # The answers of polkit and of healthd; the second where polkit would ask, and may not.
 _DENIED = (STANDARD + "AccessDenied", STANDARD + "InteractiveAuthorizationRequired")

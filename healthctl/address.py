@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from healthctl.errors import Unavailable, UnknownMetric
+from healthctl.errors import Absent, HealthctlError, Unavailable, UnknownMetric
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """What each metric is, by `family.field`."""
@@ -19,21 +19,23 @@ def resolve(asked: Iterable[str], present: Iterable[str]) -> list[str]:
     return list(meant)
 
 
-def explained(error: UnknownMetric, asked: Sequence[str], known: Metrics) -> UnknownMetric:
-    """Tell which of the addresses it is, and what may have been meant."""
+def explained(error: HealthctlError, asked: Sequence[str], known: Metrics) -> HealthctlError:
+    """Tell which of the addresses healthd does not know, or has no instance for, and what may have been meant."""
     for address in asked:
-        name, _, instance = address.partition("@")
-        instances = known[name].get("instances") or () if name in known else ()
-        if name not in known or (instance and instance not in instances):
+        name, at, instance = address.partition("@")
+        if name not in known:
             return unknown(address, known)
+        instances = [str(each) for each in known[name].get("instances") or ()]
+        if at and instance not in instances and isinstance(error, Absent):
+            meant = [f"{name}@{each}" for each in similar(instance, instances)] or ([] if instances else [name])
+            hint = f"did you mean {' or '.join(meant)}?" if meant else f"those that are: {', '.join(instances)}"
+            return Absent(f"{error}; {hint}")
     return error
 
 
 def unknown(address: str, known: Metrics) -> UnknownMetric:
     """Tell that there is no such metric, and what may have been meant."""
-    name = address.partition("@")[0]
-    instances = known[name].get("instances") or () if name in known else ()
-    meant = similar(address, [f"{name}@{other}" for other in instances] or list(known))
+    meant = similar(address.partition("@")[0], list(known))
     hint = f"did you mean {' or '.join(meant)}?" if meant else "see: healthctl metrics"
     return UnknownMetric(f"there is no metric '{address}'; {hint}")
 
@@ -44,7 +46,7 @@ def similar(address: str, names: list[str]) -> list[str]:
     from difflib import get_close_matches  # noqa: PLC0415
 
     close = get_close_matches(address, names, cutoff=0.7)
-    return close or [name for name in names if address and address in name][:3]
+    return close or [name for name in names if len(address) > 1 and address in name][:3]
 
 
 def absent(asked: Iterable[str], collectors: Metrics) -> Unavailable:

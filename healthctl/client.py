@@ -21,7 +21,7 @@ from healthctl._client_answers import ABSENT, Sample, described, fault, known, p
 from healthctl._client_arguments import condition_path, rule_of, until_usec, usec
 from healthctl._client_connection import TIMEOUT, Connection, connect
 from healthctl._client_questions import Questions
-from healthctl.errors import Busy, HealthctlError, Unavailable
+from healthctl.errors import Busy, HealthctlError, Unavailable, UsageError
 from healthctl.place import place, systemctl
 from healthctl.series import Point
 from healthd import protocol
@@ -60,7 +60,8 @@ class Client:
     An answer may take `patience` seconds; a healthd that does not run is started where the bus can, but for `start`;
     one that has answered is not started again: who ended it meant it. On the way to another machine ssh may ask who
     sits here, but for `asks`; `connection` is one that there is already.
-    Every method raises Unavailable where healthd can't be reached or does not answer in time.
+    Every method raises Unavailable where healthd can't be reached or does not answer in time, and UsageError for text
+    that the bus can't carry.
     """
 
     def __init__(
@@ -153,14 +154,14 @@ class Client:
     def read(self, metrics: Sequence[str]) -> dict[str, Any]:
         """Return values by address, unknown as `None`.
 
-        Raises UnknownMetric where one of them is none of healthd's.
+        Raises UnknownMetric where one of them is none of healthd's, and Absent where it has no such instance.
         """
         return known(self._call("Read", "as", (list(metrics),)))
 
     def history(self, metric: str, since: float, until: float | None, most: int) -> list[Point]:
         """Return a metric's points, oldest first, at most so many; times are seconds since 1970, `None` the present.
 
-        Raises UnknownMetric where it is no number that goes up and down.
+        Raises UnknownMetric where it is no number that goes up and down, and Absent where nothing is known of it.
         """
         return points(self._call("GetHistory", "sttu", (metric, usec(since), until_usec(until), most)))
 
@@ -348,3 +349,5 @@ class Client:
             raise Unavailable(f"healthd has not answered for {waited:.0f} s; {hint}") from error
         except OSError as error:
             raise Unavailable(self._connection.loss(error)) from error
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{error.object!r} is not in UTF-8") from error

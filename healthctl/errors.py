@@ -9,7 +9,8 @@
     ├── Unmet               what was waited for did not come in time
     ├── Unwritten           a file can't be written
     └── Unavailable         healthd, or what was asked of it, can't be had
-        └── Busy            healthd has too much to answer at once
+        ├── Busy            healthd has too much to answer at once
+        └── Absent          what was named is not there now
 
 Each text is one line that a user can act on; `cli.run` writes it, after the faults where there are some, and exits with
 `exit_code`.
@@ -88,3 +89,7 @@ class Unavailable(HealthctlError):
 
 class Busy(Unavailable):
     """healthd has too much to answer at once; it can be asked again."""
+
+
+class Absent(Unavailable):
+    """What was named, such as the instance of a metric, is not there now."""

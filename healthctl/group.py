@@ -128,5 +128,8 @@ def run(arguments: list[str]) -> int:
 
 def _similar(error: click.NoSuchOption) -> str:
     """Say which options may have been meant: in one voice over click's versions."""
-    hint = f"; did you mean {' or '.join(error.possibilities)}?" if error.possibilities else ""
+    from healthctl.address import similar  # noqa: PLC0415  # as above
+
+    meant = similar(error.option_name, list(error.possibilities or ()))
+    hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
     return f"no such option '{error.option_name}'{hint}"

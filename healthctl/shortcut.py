@@ -30,14 +30,14 @@ def run(arguments: list[str]) -> int | None:
     # Words are wrong for status, and missing for get.
     if not known or not known.keys() >= set(options) or bool(words) != (command == "get") or os.environ.get(ASKED):
         return None
+    chosen = {known[each] for each in options}
+    if {"json", "bare"} <= chosen:
+        return None
     # So short a life leaves nothing that would be worth a search.
     gc.disable()
-    chosen = {known[each] for each in options}
     settings = Settings()
     settings.json = "json" in chosen
     if command == "get":
-        if settings.json and "bare" in chosen:
-            return None
         from healthctl import values  # noqa: PLC0415  # only one of the two is needed
 
         values.get(settings, words, bare="bare" in chosen)

@@ -5,7 +5,7 @@ from typing import Any
 
 from healthctl import terminal
 from healthctl.client import Client
-from healthctl.errors import Unavailable, UnknownMetric
+from healthctl.errors import Absent, Unavailable, UnknownMetric
 from healthctl.render.style import Style
 from healthctl.settings import Settings
 
@@ -13,12 +13,12 @@ from healthctl.settings import Settings
 def get(settings: Settings, metrics: Sequence[str], *, bare: bool) -> None:
     """Write the values of metrics; `bare`: nothing else.
 
-    Raises UnknownMetric; and Unavailable where there are none, or a bare one is unknown.
+    Raises UnknownMetric; Absent; and Unavailable where there are none, or a bare one is unknown.
     """
     with Client(settings.bus) as client:
         try:
             values = client.read(metrics)
-        except UnknownMetric as error:
+        except (Absent, UnknownMetric) as error:
             # Only here: who spells well does without.
             from healthctl.address import explained  # noqa: PLC0415
 

@@ -68,7 +68,9 @@ def command(context: click.Context) -> None:
         context.invoke(show, config=None)
 
 
-@command.command("show", epilog=_examples("show", "show --config ./healthd.toml"))
+@command.command(
+    "show", short_help="Every setting, and where it is from.", epilog=_examples("show", "show --config ./healthd.toml")
+)
 @_place
 @local
 @click.pass_context
@@ -80,7 +82,11 @@ def show(context: click.Context, config: str | None) -> None:
     terminal.write([text.rstrip("\n")])
 
 
-@command.command("check", epilog=_examples("check", "check --config ./healthd.toml"))
+@command.command(
+    "check",
+    short_help="Whether it can be used; every fault.",
+    epilog=_examples("check", "check --config ./healthd.toml"),
+)
 @_place
 @local
 @click.pass_context
@@ -97,7 +103,7 @@ def check(context: click.Context, config: str | None) -> None:
     terminal.write([json.dumps({"faults": []}) if as_json else text.rstrip("\n")])
 
 
-@command.command("path", epilog=_examples("path"))
+@command.command("path", short_help="The files it is read from.", epilog=_examples("path"))
 @_place
 @local
 @click.pass_context
@@ -113,7 +119,9 @@ def path(context: click.Context, config: str | None) -> None:
         click.echo(f"There is no file in {directory}: healthd goes by its defaults.", err=True)
 
 
-@command.command("set", epilog=_examples("set interval 10s --reload", "set rules.swap.enabled false"))
+@command.command(
+    "set", short_help="Set one key.", epilog=_examples("set interval 10s --reload", "set rules.swap.enabled false")
+)
 @click.argument("key", shell_complete=candidates.keys)
 @click.argument("value", shell_complete=candidates.values)
 @_place
@@ -137,7 +145,11 @@ def set_(context: click.Context, key: str, value: str, config: str | None, *, re
     _say(context, drop_in.path, f"{key} is set in {drop_in.path}.", [key], warnings, reload=reload)
 
 
-@command.command("unset", epilog=_examples("unset interval", "unset interval rules.swap.enabled --reload"))
+@command.command(
+    "unset",
+    short_help="Take back what was set.",
+    epilog=_examples("unset interval", "unset interval rules.swap.enabled --reload"),
+)
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True, shell_complete=candidates.keys_set)
 @_place
 @_reload

@@ -5,9 +5,9 @@ import json
 import click
 
 from healthctl import candidates, terminal
-from healthctl.address import Metrics, absent, resolve, unknown
+from healthctl.address import Metrics, absent, explained, resolve, unknown
 from healthctl.client import Client
-from healthctl.errors import Unavailable, UnknownMetric, UsageError
+from healthctl.errors import Absent, Unavailable, UnknownMetric, UsageError
 from healthctl.options import Settings, shared
 from healthctl.pager import page
 from healthctl.render import chart
@@ -72,7 +72,7 @@ def command(
         units = [str(row.get("unit") or "") for row in rows]
         most = points or (_POINTS if comma or settings.json else chart.most(units, width))
         found = [
-            Series(address, unit, str(row.get("summary") or ""), _points(client, address, window, most))
+            Series(address, unit, str(row.get("summary") or ""), _points(client, address, window, most, known))
             for address, unit, row in zip(meant, units, rows, strict=True)
         ]
         if not any(series.points for series in found):
@@ -100,11 +100,13 @@ def _meant(client: Client, asked: tuple[str, ...], known: Metrics) -> list[str]:
     return meant
 
 
-def _points(client: Client, address: str, window: Window, most: int) -> list[Point]:
+def _points(client: Client, address: str, window: Window, most: int, known: Metrics) -> list[Point]:
     try:
         return client.history(address, window.since, None if window.until == window.now else window.until, most)
     except UnknownMetric as error:
         raise UnknownMetric(f"{address} has no history: it is no number that goes up and down") from error
+    except Absent as error:
+        raise explained(error, [address], known) from error
 
 
 def _nothing(client: Client, addresses: list[str], window: Window) -> Unavailable:

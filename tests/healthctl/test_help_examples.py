@@ -61,6 +61,14 @@ RUN = {
 }
 
 
+@pytest.mark.parametrize("name", ["healthctl", "healthctl config"])
+def test_no_line_in_a_list_of_commands_is_cut(name):
+    with click.Context(ALL[name], info_name=name, max_content_width=80, **group.context_settings) as context:
+        listed = ALL[name].get_help(context).partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_has_examples_of_itself(name):
     assert any(line.startswith(name) for line in examples(ALL[name]))
@@ -109,7 +117,8 @@ def test_most_examples_are_run():
     [(["statsu"], "no such command 'statsu'; did you mean status? see: 'healthctl --help'"),
      (["acknowlege"], "no such command 'acknowlege'; did you mean acknowledge? see: 'healthctl --help'"),
      (["config", "shwo"], "no such command 'shwo'; did you mean show? see: 'healthctl config --help'"),
-     (["status", "--shrot"], "no such option '--shrot'; did you mean --short"),
+     (["status", "--shor"], "no such option '--shor'; did you mean --short? see: 'healthctl status --help'"),
+     (["get", "--quite", "a.b"], "no such option '--quite'; did you mean --quiet? see: 'healthctl get --help'"),
      (["metrics", "--sort", "unti"], "invalid value for '--sort': there is no column 'unti'; did you mean unit?"),
      (["frob"], "no such command 'frob'; try 'healthctl --help'"),
      (["status", "--frob"], "no such option '--frob'; try 'healthctl status --help'")],
@@ -127,6 +136,11 @@ def test_a_slip_brings_what_was_meant(healthctl, arguments, hint):
      (["why", "usd"], "did you mean used"), (["acknowledge", "usde"], "did you mean used"),
      (["check", "--only", "usedd"], "did you mean used"), (["metrics", "--unit", "byte"], "did you mean bytes"),
      (["metrics", "memroy"], "Did you mean memory?"),
+     (["get", "network.kind@llo"], "network has no instance 'llo' now; did you mean network.kind@lo?"),
+     (["get", "network.kind@zzz"], "network has no instance 'zzz' now; those that are: "),
+     (["get", "memory.percent@x"], "memory has no instance 'x' now; did you mean memory.percent?"),
+     (["get", "memory.prcent@x"], "there is no metric 'memory.prcent@x'; did you mean memory.percent"),
+     (["history", "network.rx_bytes_per_second@llo"], "; did you mean network.rx_bytes_per_second@lo?"),
      (["wait", "--until", "criticl", "--timeout", "0s"], "did you mean critical")],
 )  # fmt: skip
 def test_a_slip_in_a_name_does_too(judged_bus, healthctl, arguments, hint):

@@ -80,3 +80,15 @@ def test_a_bus_that_takes_no_more_clients_is_one_line():
     assert ended.returncode == protocol.EXIT_UNAVAILABLE
     (line,) = ended.stderr.splitlines()
     assert "takes no more clients" in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["get"], ["get", "--color", "never"], ["get", "-f"], ["history"], ["why"], ["watch"], ["log", "--name"],
+     ["collectors", "--disable"]],
+)  # fmt: skip
+def test_what_is_no_text_is_nothing_that_healthd_knows(healthd_bus, command):
+    ended = healthctl(healthd_bus.address, *command, b"\xff")
+    assert (ended.returncode, ended.stdout) == (protocol.EXIT_USAGE, "")
+    (line,) = ended.stderr.splitlines()
+    assert "bug" not in line
