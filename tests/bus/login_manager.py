@@ -1,15 +1,14 @@
 """logind for tests: it tells everybody that the machine is about to sleep, and that it woke."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
+from played import own, policy
 from raw import SIGNAL, Client, message
 
 NAME = "org.freedesktop.login1"
 PATH = "/org/freedesktop/login1"
 INTERFACE = "org.freedesktop.login1.Manager"
-POLICY = f'<policy context="default"><allow own="{NAME}"/><allow send_destination="{NAME}"/></policy>'
+POLICY = policy(NAME)
 
 
 class Speaker(Client):
@@ -32,11 +31,4 @@ class Login(Speaker):
 
     def __init__(self, bus: str) -> None:
         super().__init__(bus)
-        assert self.driver("RequestName", "su", NAME, 4).body == [1]
-
-
-@contextlib.contextmanager
-def login(bus: str) -> Iterator[Login]:
-    """Run a logind on a bus."""
-    with Login(bus) as made:
-        yield made
+        own(self, NAME)

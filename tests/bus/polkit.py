@@ -3,20 +3,18 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from played import Answer, Played, policy
 from private_bus import HERE, Bus, eventually
-from raw import CALL, ERROR, RETURN, Client, message
+from raw import Client, Message
 
 NAME = "org.freedesktop.PolicyKit1"
 ACTIONS = os.path.join(os.path.dirname(HERE), "data", "dbus", "org.healthd.health1.policy")
-# What polkit's own policy file allows, for whoever runs the tests too.
-POLICY = f'<policy context="default"><allow own="{NAME}"/><allow send_destination="{NAME}"/></policy>'
+POLICY = policy(NAME)
 
 _POLKITD = next(filter(os.path.exists, ("/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd")), "")
 # In a mount namespace of its own: its directories can't be named otherwise.
@@ -30,55 +28,22 @@ exec {1} --no-debug
 YES, NO, CHALLENGE = (True, False), (False, False), (False, True)
 
 
-class Authority(threading.Thread):
+class Authority(Played):
     """Stands in for polkit: notes what it is asked, and gives one answer, or none."""
 
     def __init__(self, bus: str, answer: tuple[bool, bool] | str | None = None) -> None:
-        super().__init__(daemon=True)
         self.asked: list[list[Any]] = []
         self.cancelled: list[str] = []
-        self._answer = answer
-        self._client = Client(bus)
-        assert self._client.driver("RequestName", "su", NAME, 4).body == [1]
+        self._verdict = ("(bba{ss})", (*answer, {"a": "b"})) if isinstance(answer, tuple) else answer
+        super().__init__(bus, NAME, self._judge)
 
-    def run(self) -> None:
-        """Answer until the connection ends."""
-        with contextlib.suppress(OSError, ValueError):
-            while True:
-                call = self._client.receive()
-                if call.kind != CALL:
-                    continue
-                if call.fields["member"] == "CancelCheckAuthorization":
-                    self.cancelled.append(call.body[0])
-                    continue
-                assert call.fields["member"] == "CheckAuthorization"
-                self.asked.append(call.body)
-                self._reply(call.fields["sender"], call.serial)
-
-    def _reply(self, to: str, serial: int) -> None:
-        where = {"destination": to, "reply_serial": serial}
-        if isinstance(self._answer, str):
-            self._client.send(message(ERROR, 99, "s", "it went wrong", error_name=self._answer, **where))
-        elif self._answer:
-            self._client.send(message(RETURN, 99, "(bba{ss})", (*self._answer, {"a": "b"}), **where))
-
-    def end(self) -> None:
-        """Leave the bus."""
-        with contextlib.suppress(OSError):
-            # It is being read from.
-            self._client._socket.shutdown(socket.SHUT_RDWR)
-        self.join()
-        self._client.__exit__()
-
-
-@contextlib.contextmanager
-def authority(bus: str, answer: tuple[bool, bool] | str | None = None) -> Iterator[Authority]:
-    made = Authority(bus, answer)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.end()
+    def _judge(self, call: Message) -> Answer:
+        if call.fields["member"] == "CancelCheckAuthorization":
+            self.cancelled.append(call.body[0])
+            return None
+        assert call.fields["member"] == "CheckAuthorization"
+        self.asked.append(call.body)
+        return self._verdict
 
 
 @contextlib.contextmanager

@@ -136,7 +136,7 @@ def test_a_polkit_that_fails_to_start_is_none():
 
 
 def test_whom_polkit_lets_may_and_polkit_is_asked_about_the_caller(polkit_bus):
-    with Puppet(polkit_bus) as stranger, polkit.authority(polkit_bus.address, polkit.YES) as authority:
+    with Puppet(polkit_bus) as stranger, polkit.Authority(polkit_bus.address, polkit.YES) as authority:
 
         async def story(guard, _):
             for flags in (0, INTERACTIVE):
@@ -164,7 +164,7 @@ def test_whom_polkit_lets_may_and_polkit_is_asked_about_the_caller(polkit_bus):
     ],
 )
 def test_whom_polkit_does_not_let_may_not(polkit_bus, answer, flags, error, text):
-    with Puppet(polkit_bus) as stranger, polkit.authority(polkit_bus.address, answer):
+    with Puppet(polkit_bus) as stranger, polkit.Authority(polkit_bus.address, answer):
 
         async def story(guard, _):
             assert await asyncio.to_thread(stranger.call, "Change", flags=flags) == (error, [text])
@@ -175,7 +175,7 @@ def test_whom_polkit_does_not_let_may_not(polkit_bus, answer, flags, error, text
 
 @pytest.mark.parametrize(("flags", "wait"), [(0, 0.2), (INTERACTIVE, 0.4)])
 def test_a_polkit_that_hangs_is_given_up_and_told_so(polkit_bus, flags, wait):
-    with Puppet(polkit_bus) as stranger, polkit.authority(polkit_bus.address) as authority:
+    with Puppet(polkit_bus) as stranger, polkit.Authority(polkit_bus.address) as authority:
 
         async def story(guard, _):
             begin = asyncio.get_running_loop().time()
@@ -190,7 +190,7 @@ def test_a_polkit_that_hangs_is_given_up_and_told_so(polkit_bus, flags, wait):
 
 
 def test_a_polkit_that_ends_meanwhile_lets_nobody(polkit_bus):
-    with Puppet(polkit_bus) as stranger, polkit.authority(polkit_bus.address) as authority:
+    with Puppet(polkit_bus) as stranger, polkit.Authority(polkit_bus.address) as authority:
 
         async def story(guard, _):
             stranger.send("Change")
@@ -205,7 +205,7 @@ def test_a_polkit_that_ends_meanwhile_lets_nobody(polkit_bus):
 
 
 def test_polkit_need_not_go_on_for_a_caller_that_leaves(polkit_bus):
-    with Puppet(polkit_bus) as stranger, polkit.authority(polkit_bus.address) as authority:
+    with Puppet(polkit_bus) as stranger, polkit.Authority(polkit_bus.address) as authority:
 
         async def story(guard, connection):
             stranger.send("Change", count=2, flags=INTERACTIVE)
@@ -220,7 +220,7 @@ def test_polkit_need_not_go_on_for_a_caller_that_leaves(polkit_bus):
 
 
 def test_polkit_is_not_asked_about_a_caller_that_has_left(polkit_bus):
-    with polkit.authority(polkit_bus.address, polkit.YES) as authority:
+    with polkit.Authority(polkit_bus.address, polkit.YES) as authority:
 
         async def story(guard, connection):
             with Client(polkit_bus.address) as client:
@@ -239,7 +239,7 @@ def test_polkit_is_not_asked_about_a_caller_that_has_left(polkit_bus):
 
 
 def test_who_calls_is_what_the_bus_says_and_not_the_message(polkit_bus):
-    with Puppet(polkit_bus) as stranger, polkit.authority(polkit_bus.address, polkit.NO) as authority:
+    with Puppet(polkit_bus) as stranger, polkit.Authority(polkit_bus.address, polkit.NO) as authority:
 
         async def story(guard, connection):
             with Client(polkit_bus.address) as privileged:
@@ -257,7 +257,7 @@ def test_callers_that_wait_for_polkit_are_bounded_by_user_and_cost_others_nothin
     connections = first + 100
     with (
         Puppet(polkit_bus, connections) as stranger,
-        polkit.authority(polkit_bus.address) as authority,
+        polkit.Authority(polkit_bus.address) as authority,
         Client(polkit_bus.address) as other,
     ):
 
@@ -286,7 +286,7 @@ def test_callers_that_wait_for_polkit_are_bounded_by_user_and_cost_others_nothin
 
 
 def test_users_together_are_bounded_too(polkit_bus):
-    with polkit.authority(polkit_bus.address) as authority, Client(polkit_bus.address) as client:
+    with polkit.Authority(polkit_bus.address) as authority, Client(polkit_bus.address) as client:
 
         async def story(guard, _):
             call = dbus.Call(client.name, "/", "", "Change", "", [], interactive=False)
@@ -305,7 +305,7 @@ def test_users_together_are_bounded_too(polkit_bus):
 
 
 def test_with_the_connection_end_those_who_wait(polkit_bus):
-    with Puppet(polkit_bus) as stranger, polkit.authority(polkit_bus.address) as authority:
+    with Puppet(polkit_bus) as stranger, polkit.Authority(polkit_bus.address) as authority:
 
         async def story():
             connection = await dbus.connect(polkit_bus.address)

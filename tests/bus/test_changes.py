@@ -168,7 +168,7 @@ def test_who_may_not_changes_nothing(stage, answer):
     if answer is None:
         by_hand(stage.bus, story)
         return
-    with polkit.authority(stage.bus.address, answer) as authority:
+    with polkit.Authority(stage.bus.address, answer) as authority:
         by_hand(stage.bus, story)
     assert len(authority.asked) == len(CALLS)
 
@@ -185,7 +185,7 @@ def test_whom_polkit_lets_changes_and_is_named(stage):
         assert await get == changes.pwd.getpwuid(user).pw_name
         assert (hand.enabled, hand.reloads) == ({"load": False}, 1)
 
-    with polkit.authority(stage.bus.address, polkit.YES):
+    with polkit.Authority(stage.bus.address, polkit.YES):
         by_hand(stage.bus, story)
 
 
@@ -210,7 +210,7 @@ def test_what_can_not_be_done_is_said_at_once_and_polkit_is_not_asked(stage):
         for call, error in calls:
             assert (await asyncio.to_thread(stage.stranger.call, *call, **where(call)))[0] == error, call
 
-    with polkit.authority(stage.bus.address, polkit.YES) as authority:
+    with polkit.Authority(stage.bus.address, polkit.YES) as authority:
         by_hand(stage.bus, story)
     assert authority.asked == []
 
@@ -228,7 +228,7 @@ def test_a_condition_that_goes_while_polkit_asks_is_not_acknowledged(stage):
         error, (text,) = await asyncio.to_thread(stage.stranger.call, *CALLS[0], **where(CALLS[0]))
         assert (error, text) == (protocol.UNKNOWN_CONDITION, f"there is no condition {LOADED} any more")
 
-    with polkit.authority(stage.bus.address, polkit.YES):
+    with polkit.Authority(stage.bus.address, polkit.YES):
         by_hand(stage.bus, story)
 
 

@@ -3,7 +3,7 @@
 import json
 
 from private_bus import Healthd, eventually, private_bus
-from service_manager import POLICY, machine, manager
+from service_manager import POLICY, Manager, machine
 
 from healthd import protocol
 
@@ -21,7 +21,7 @@ def test_units_that_failed_are_told_of_and_without_systemd_why_not(bus):
         ).ready()
         # Its answers may come after those two samples before which nobody is served.
         lacking = eventually(lambda: described(bus)["unavailable"].get("services"))
-        with manager(system.address, machine(["web.service"], "degraded")):
+        with Manager(system.address, machine(["web.service"], "degraded")):
             again = bus.busctl("call", *CALL[2:], "SetCollectorEnabled", "sb", "services", "false")
             assert again.returncode == 0, again.stderr
             eventually(lambda: described(bus)["unavailable"]["services"]["problem"] == protocol.DISABLED)

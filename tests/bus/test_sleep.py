@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import service_manager
-from login_manager import INTERFACE, NAME, PATH, POLICY, Speaker, login
+from login_manager import INTERFACE, NAME, PATH, POLICY, Login, Speaker
 from private_bus import Bus, Healthd, eventually, private_bus
 from raw import SIGNAL, Client, message
 
@@ -67,7 +67,7 @@ async def ask(bus: SystemBus) -> None:
 
 
 def test_what_is_followed_is_heard_as_often_as_it_is_told(system):
-    with login(system.address) as logind:
+    with Login(system.address) as logind:
 
         async def story(bus, heard):
             await listens(bus)
@@ -85,7 +85,7 @@ def test_what_is_not_there_is_looked_for_with_the_next_question_and_so_again_whe
     async def story(bus, heard):
         await true(bus._following.done)
         for _ in range(2):
-            with login(system.address) as logind:
+            with Login(system.address) as logind:
                 await ask(bus)
                 await listens(bus)
                 logind.sleeps()
@@ -104,7 +104,7 @@ def test_who_wakes_up_anyway_looks_for_it_once_in_a_while(system, monkeypatch):
         bus.look()
         assert bus._following is tried
         monkeypatch.setattr(system_bus, "AGAIN", 0.0)
-        with login(system.address) as logind:
+        with Login(system.address) as logind:
             bus.look()
             await listens(bus)
             listening = bus._following
@@ -118,13 +118,13 @@ def test_who_wakes_up_anyway_looks_for_it_once_in_a_while(system, monkeypatch):
 
 def test_after_the_bus_was_restarted_it_is_followed_with_the_next_question(system):
     async def story(bus, heard):
-        with login(system.address):
+        with Login(system.address):
             bus._look()
             await listens(bus)
         system.stop()
         await true(bus._following.done)
         system.start()
-        with login(system.address) as logind:
+        with Login(system.address) as logind:
             await ask(bus)
             await listens(bus)
             logind.wakes()
@@ -146,7 +146,7 @@ def test_nothing_is_started_and_nothing_waits_where_there_is_no_logind_or_no_bus
 
 def test_what_others_say_in_its_place_is_not_even_decoded(system):
     async def story(bus, heard):
-        with login(system.address) as logind, Speaker(system.address) as liar:
+        with Login(system.address) as logind, Speaker(system.address) as liar:
             bus._look()
             connection = await listens(bus)
             dropped = connection.dropped
@@ -230,7 +230,7 @@ def known(bus: Bus) -> set[tuple[str, str]]:
 
 
 def test_before_the_machine_sleeps_all_that_was_observed_is_on_disk(bus, system, run, tmp_path):
-    with login(system.address) as logind:
+    with Login(system.address) as logind:
         made = run("--interval", "0.25", "--record", str(tmp_path))
         eventually(lambda: len(known(bus) - recorded(tmp_path)) > 3)
         waiting = known(bus) - recorded(tmp_path)
@@ -254,10 +254,10 @@ def test_a_logind_that_was_restarted_is_heard_though_no_family_asks_anybody(bus,
     options = ["--bus", bus.address, "--config", str(config), "--record", str(record)]
     made.start([sys.executable, "-c", IMPATIENT, *options], {"DBUS_SYSTEM_BUS_ADDRESS": system.address})
     try:
-        with login(system.address):
+        with Login(system.address):
             made.ready()
         for _ in range(2):
-            with login(system.address) as logind:
+            with Login(system.address) as logind:
                 waiting = eventually(lambda: known(bus) - recorded(record))
 
                 def written(logind=logind, waiting=waiting) -> bool:
@@ -271,7 +271,7 @@ def test_a_logind_that_was_restarted_is_heard_though_no_family_asks_anybody(bus,
 
 
 def test_when_the_machine_wakes_a_sample_is_taken_at_once_whatever_the_interval(bus, system, run):
-    with login(system.address) as logind:
+    with Login(system.address) as logind:
         made = run("--interval", "600")
         assert described(bus)["seq"] == 2
         before = observed(bus)
@@ -289,7 +289,7 @@ def test_when_the_machine_wakes_a_sample_is_taken_at_once_whatever_the_interval(
 
 
 def test_what_is_no_word_of_sleep_changes_nothing(bus, system, run):
-    with login(system.address) as logind:
+    with Login(system.address) as logind:
         made = run("--interval", "600")
         for values in (("s", "yes"), ("bb", False, False), ("",), ("u", 0)):
             logind.tell(*values)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from private_bus import Bus, private_bus
-from service_manager import NAME, POLICY, UNITS, Manager, machine, manager
+from service_manager import NAME, POLICY, UNITS, Manager, machine
 
 from healthd import protocol
 from healthd.clock import Instant
@@ -56,7 +56,7 @@ def observe(address: str, deadline: float = 5.0) -> Observation:
 
 
 def test_where_no_unit_failed_nothing_is_listed(system: Bus) -> None:
-    with manager(system.address, machine([])) as systemd:
+    with Manager(system.address, machine([])) as systemd:
         found = observe(system.address)
         assert systemd.asked == ["NFailedUnits", "SystemState"]
     assert found.readings == {"": Services(failed_units=0, failed="", system_state="running")}
@@ -64,7 +64,7 @@ def test_where_no_unit_failed_nothing_is_listed(system: Bus) -> None:
 
 
 def test_units_that_failed_are_counted_and_named_in_order(system: Bus) -> None:
-    with manager(system.address, machine(["web.service", "backup.service", "srv-x\\x2dy.mount"], "degraded")):
+    with Manager(system.address, machine(["web.service", "backup.service", "srv-x\\x2dy.mount"], "degraded")):
         found = observe(system.address)
     assert found.readings[""] == Services(
         failed_units=3, failed="backup.service srv-x\\x2dy.mount web.service", system_state="degraded"
@@ -72,14 +72,14 @@ def test_units_that_failed_are_counted_and_named_in_order(system: Bus) -> None:
 
 
 def test_eight_of_many_are_named(system: Bus) -> None:
-    with manager(system.address, machine([f"job@{number:03}.service" for number in range(100)], "degraded")):
+    with Manager(system.address, machine([f"job@{number:03}.service" for number in range(100)], "degraded")):
         found = observe(system.address)
     assert found.readings[""].failed_units == 100
     assert found.readings[""].failed == " ".join(f"job@00{number}.service" for number in range(8))
 
 
 def test_more_than_fit_an_answer_are_counted_and_not_named(system: Bus) -> None:
-    with manager(system.address, machine([f"job@{number}.service" for number in range(1000)], "degraded")):
+    with Manager(system.address, machine([f"job@{number}.service" for number in range(1000)], "degraded")):
         found = observe(system.address)
     assert found.readings == {"": Services(failed_units=1000, failed=None, system_state="degraded")}
 
@@ -87,7 +87,7 @@ def test_more_than_fit_an_answer_are_counted_and_not_named(system: Bus) -> None:
 def test_it_is_asked_again_on_the_same_connection_and_on_another_once_the_bus_was_restarted(system: Bus) -> None:
     async def run() -> list[Observation]:
         ask = SystemBus(system.address)
-        with manager(system.address, machine([])) as systemd:
+        with Manager(system.address, machine([])) as systemd:
             found = [await once(ask)]
             systemd.answers = machine(["web.service"], "degraded")
             found.append(await once(ask))
@@ -98,7 +98,7 @@ def test_it_is_asked_again_on_the_same_connection_and_on_another_once_the_bus_wa
         await connection.lost
         found.append(await once(ask))
         system.start()
-        with manager(system.address, machine([])):
+        with Manager(system.address, machine([])):
             found.append(await once(ask))
         ask.close()
         return found
@@ -145,7 +145,7 @@ def test_what_is_no_answer_is_a_problem_with_a_reason(
     system: Bus, member: str, answer: Any, code: str, reason: str | None
 ) -> None:
     answers = machine(["web.service"], "degraded") | {member: answer}
-    with manager(system.address, answers):
+    with Manager(system.address, answers):
         found = observe(system.address)
     assert found.readings == {}
     assert found.problem
@@ -155,7 +155,7 @@ def test_what_is_no_answer_is_a_problem_with_a_reason(
 
 
 def test_a_systemd_that_does_not_answer_is_given_up_after_a_while(system: Bus) -> None:
-    with manager(system.address, {"NFailedUnits": None}):
+    with Manager(system.address, {"NFailedUnits": None}):
         found = observe(system.address, deadline=0.2)
     assert found.problem
     assert found.problem.code == protocol.TIMEOUT
@@ -185,7 +185,7 @@ def test_two_that_ask_at_once_share_a_connection(system: Bus) -> None:
         assert len(names) == 4
         ask.close()
 
-    with manager(system.address, machine([])):
+    with Manager(system.address, machine([])):
         asyncio.run(run())
 
 
@@ -200,7 +200,7 @@ def test_one_that_does_not_answer_holds_up_nobody_else(system: Bus) -> None:
         assert found.family.name == "load"
         ask.close()
 
-    with manager(system.address, {"NFailedUnits": None}) as systemd:
+    with Manager(system.address, {"NFailedUnits": None}) as systemd:
         asyncio.run(run(systemd))
 
 
@@ -215,7 +215,7 @@ def test_what_is_answered_in_time_is_in_the_same_sample_and_asked_at_its_own_pac
         ask.close()
         return seen
 
-    with manager(system.address, machine([])):
+    with Manager(system.address, machine([])):
         assert asyncio.run(run()) == [["load", "services"], ["load"], ["load"], ["load", "services"]]
 
 
@@ -239,5 +239,5 @@ def test_an_end_in_the_midst_of_asking_leaves_nothing_behind(system: Bus) -> Non
                 await asyncio.Event().wait()
         ask.close()
 
-    with manager(system.address, {"NFailedUnits": None}):
+    with Manager(system.address, {"NFailedUnits": None}):
         asyncio.run(run())
