@@ -6,8 +6,8 @@ from datetime import datetime
 from math import sin
 from typing import Any
 
-from jeepney import DBusAddress, HeaderFields, new_error, new_method_return, new_signal
-from stand_in import StandIn
+from jeepney import new_error, new_method_return
+from stand_in import StandIn, member
 
 from healthd import protocol
 
@@ -40,8 +40,8 @@ class RecordedHealthd(StandIn):
         later = {"seq": self.described["seq"] + 1, "since_boot": self.described["since_boot"] + seconds}
         self.described = {**self.described, "readings": readings, **later}
 
-    def _answer(self, call: Any) -> Any:
-        match call.header.fields[HeaderFields.member]:
+    def _told(self, call: Any) -> Any:
+        match member(call):
             case "Describe":
                 self.told += 1
                 return new_method_return(call, "s", (json.dumps(self.described),))
@@ -55,9 +55,8 @@ class RecordedHealthd(StandIn):
                     return new_method_return(call, "a(tddd)", (points,))
                 return new_error(call, protocol.NOT_AVAILABLE, "s", ("nothing is known",))
             case "GetHistory":
-                # A signal to nobody: the question stays without an answer.
-                return new_signal(DBusAddress("/", interface="org.healthd.Test"), "Ignored")
-        return super()._answer(call)
+                return None
+        return super()._told(call)
 
     def _points(self, address: str) -> list[tuple[int, float, float, float]]:
         name, _, instance = address.partition("@")

@@ -4,10 +4,11 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 from jeepney import (
     HeaderFields,
+    MessageFlag,
     MessageType,
     message_bus,
     new_error,
@@ -20,37 +21,59 @@ ALLOWED = f'<policy context="default"><allow own="{SYSTEMD}"/><allow send_destin
 Properties = Mapping[str, tuple[str, Any]]
 
 
-class StandIn(threading.Thread):
-    """Owns a name, and gives properties by their interface; whatever else is asked for is unknown."""
+class Answering(threading.Thread):
+    """Owns a name, and answers each call by the message that a function returns for it; `None` is no answer."""
 
-    def __init__(self, address: str, name: str, interfaces: Mapping[str, Properties],
-                 paths: Callable[[str], str] | None = None) -> None:  # fmt: skip
+    def __init__(self, address: str, name: str, answer: Callable[[Any], Any]) -> None:
         super().__init__(daemon=True)
-        self._interfaces, self._paths = interfaces, paths
+        self.calls: list[tuple[str, tuple[Any, ...], MessageFlag]] = []
+        """Which came: method, arguments, flags."""
+        self._answer = answer
         self._connection = open_dbus_connection(address)
         owned = self._connection.send_and_get_reply(message_bus.RequestName(name))
         assert owned.body == (1,), owned.body
         self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def run(self) -> None:
         with suppress(OSError, EOFError):
             while True:
                 message = self._connection.receive()
                 if message.header.message_type is MessageType.method_call:
-                    self._connection.send(self._answer(message))
-
-    def _answer(self, call: Any) -> Any:
-        member = call.header.fields[HeaderFields.member]
-        if member == "GetAll" and call.body[0] in self._interfaces:
-            return new_method_return(call, "a{sv}", (dict(self._interfaces[call.body[0]]),))
-        if member == "LoadUnit" and self._paths:
-            return new_method_return(call, "o", (self._paths(call.body[0]),))
-        return new_error(call, "org.freedesktop.DBus.Error.UnknownMethod", "s", ("nobody knows that",))
+                    self.calls.append((member(message), message.body, message.header.flags))
+                    if answer := self._answer(message):
+                        self._connection.send(answer)
 
     def close(self) -> None:
         self._connection.sock.shutdown(socket.SHUT_RDWR)
         self.join(10)
         self._connection.close()
+
+
+def member(call: Any) -> str:
+    """Return the method that is called."""
+    return str(call.header.fields[HeaderFields.member])
+
+
+class StandIn(Answering):
+    """Gives properties by their interface; whatever else is asked for is unknown."""
+
+    def __init__(self, address: str, name: str, interfaces: Mapping[str, Properties],
+                 paths: Callable[[str], str] | None = None) -> None:  # fmt: skip
+        self._interfaces, self._paths = interfaces, paths
+        super().__init__(address, name, self._told)
+
+    def _told(self, call: Any) -> Any:
+        if member(call) == "GetAll" and call.body[0] in self._interfaces:
+            return new_method_return(call, "a{sv}", (dict(self._interfaces[call.body[0]]),))
+        if member(call) == "LoadUnit" and self._paths:
+            return new_method_return(call, "o", (self._paths(call.body[0]),))
+        return new_error(call, "org.freedesktop.DBus.Error.UnknownMethod", "s", ("nobody knows that",))
 
 
 def systemd(address: str, **changes: Any) -> StandIn:

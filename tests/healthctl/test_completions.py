@@ -6,12 +6,11 @@ import runpy
 import shutil
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
-from jeepney import DBusAddress, HeaderFields, MessageFlag, MessageType, new_method_call, new_method_return
-from jeepney.io.blocking import open_dbus_connection
+from jeepney import MessageFlag, new_method_return
+from stand_in import Answering, member
 
 from healthctl.completion import SCRIPTS
 from healthctl.group import COMMANDS
@@ -44,7 +43,7 @@ CONDITIONS = {
 
 @pytest.fixture
 def serving(bus):
-    """Have something on the bus that tells of metrics, conditions and collectors; gives the flags of the calls too."""
+    """Have something on the bus that tells of metrics, conditions and collectors; gives the calls too."""
     metrics = {
         name: {"kind": ("s", kind), "summary": ("s", text), **({"instances": ("as", there)} if there else {})}
         for name, (kind, text, there) in METRICS.items()
@@ -55,28 +54,12 @@ def serving(bus):
     }
     collectors = {"disk": {"problem": ("s", protocol.DISABLED)}, "load": {"problem": ("s", "")}}
     answers = {"ListMetrics": metrics, "ListConditions": conditions, "ListCollectors": collectors}
-    flags, ended = [], threading.Event()
-    connection = open_dbus_connection(bus.address)
-    driver = DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
-    connection.send_and_get_reply(new_method_call(driver, "RequestName", "su", (protocol.BUS_NAME, 4)))
 
-    def serve():
-        while not ended.is_set():
-            try:
-                call = connection.receive(timeout=0.1)
-            except TimeoutError:
-                continue
-            member = call.header.fields.get(HeaderFields.member)
-            if call.header.message_type is MessageType.method_call and member in answers:
-                flags.append(call.header.flags)
-                connection.send(new_method_return(call, "a{sa{sv}}", (answers[member],)))
+    def tell(call):
+        return new_method_return(call, "a{sa{sv}}", (answers[member(call)],)) if member(call) in answers else None
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield bus.address, flags
-    ended.set()
-    thread.join()
-    connection.close()
+    with Answering(bus.address, protocol.BUS_NAME, tell) as made:
+        yield bus.address, made.calls
 
 
 @pytest.fixture
@@ -225,9 +208,9 @@ def test_a_bus_that_was_named_before_is_asked(serving):
 
 
 def test_healthd_is_not_started_for_that(serving):
-    bus, flags = serving
+    bus, calls = serving
     assert answer(bus, "fish", "healthctl why sw") == ["swap"]
-    assert flags == [MessageFlag.no_auto_start]
+    assert [flags for _, _, flags in calls] == [MessageFlag.no_auto_start]
 
 
 def test_without_healthd_there_is_nothing_to_say_and_it_is_said_at_once(bus):
@@ -238,9 +221,7 @@ def test_without_healthd_there_is_nothing_to_say_and_it_is_said_at_once(bus):
 
 
 def test_a_healthd_that_hangs_is_not_waited_for(bus):
-    with open_dbus_connection(bus.address) as connection:
-        driver = DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
-        connection.send_and_get_reply(new_method_call(driver, "RequestName", "su", (protocol.BUS_NAME, 4)))
+    with Answering(bus.address, protocol.BUS_NAME, lambda _: None):
         before = time.monotonic()
         assert answer(bus.address, "bash", "healthctl why ") == []
         assert time.monotonic() - before < 4

@@ -1,9 +1,8 @@
 import json
-import threading
 
 import pytest
-from jeepney import DBusAddress, HeaderFields, MessageFlag, MessageType, new_error, new_method_call, new_method_return
-from jeepney.io.blocking import open_dbus_connection
+from jeepney import MessageFlag, new_error, new_method_return
+from stand_in import Answering, member
 
 from healthd import protocol
 
@@ -25,28 +24,13 @@ def configured(bus, healthd, tmp_path):
 @pytest.fixture
 def answering(bus):
     """Own healthd's name, and answer the calls of some methods by what is given; gives the calls that came."""
-    connection = open_dbus_connection(bus.address)
-    driver = DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
-    connection.send_and_get_reply(new_method_call(driver, "RequestName", "su", (protocol.BUS_NAME, 4)))
-    answers, calls, ended = {}, [], threading.Event()
+    answers = {}
+    with Answering(bus.address, protocol.BUS_NAME, lambda call: answers.get(member(call), silent)(call)) as made:
+        yield bus.address, answers, made.calls
 
-    def serve():
-        while not ended.is_set():
-            try:
-                call = connection.receive(timeout=0.1)
-            except TimeoutError:
-                continue
-            member = call.header.fields.get(HeaderFields.member)
-            if call.header.message_type is MessageType.method_call and member in answers:
-                calls.append((member, call.body, call.header.flags))
-                connection.send(answers[member](call))
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield bus.address, answers, calls
-    ended.set()
-    thread.join()
-    connection.close()
+def silent(_):
+    """Leave a call without an answer."""
 
 
 def refusing(name, text=""):
@@ -169,8 +153,8 @@ def test_polkit_may_ask_the_person_at_a_terminal_and_nobody_else(answering, heal
         assert terminal(bus, *command).ended() == 0
     asks = [
         bool(flags & MessageFlag.allow_interactive_authorization)
-        for member, _, flags in calls
-        if not member.startswith("List")
+        for name, _, flags in calls
+        if not name.startswith("List")
     ]
     assert asks == [False, True] * 3
-    assert ("SetCollectorEnabled", ("disk", False)) in [(member, body) for member, body, _ in calls]
+    assert ("SetCollectorEnabled", ("disk", False)) in [(name, body) for name, body, _ in calls]

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-import threading
 
 import pytest
-from jeepney import DBusAddress, MessageType, new_method_call, new_method_return
+from jeepney import new_method_return
 from jeepney.io.blocking import open_dbus_connection
 from private_bus import private_bus
+from stand_in import Answering
 
 from healthd import protocol
 
@@ -22,27 +22,8 @@ def healthctl(bus, *arguments):
 @pytest.fixture
 def stranger(bus):
     """Own healthd's name and answer every call with a number."""
-    connection = open_dbus_connection(bus.address)
-    driver = DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
-    request = new_method_call(driver, "RequestName", "su", (protocol.BUS_NAME, 4))
-    assert connection.send_and_get_reply(request).body == (1,)
-    ended = threading.Event()
-
-    def serve():
-        while not ended.is_set():
-            try:
-                message = connection.receive(timeout=0.1)
-            except TimeoutError:
-                continue
-            if message.header.message_type is MessageType.method_call:
-                connection.send(new_method_return(message, "i", (7,)))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield bus
-    ended.set()
-    thread.join()
-    connection.close()
+    with Answering(bus.address, protocol.BUS_NAME, lambda call: new_method_return(call, "i", (7,))):
+        yield bus
 
 
 @pytest.mark.parametrize(
