@@ -15,6 +15,7 @@ from healthctl.dropin import DropIn, closed, files, found, put, take
 from healthctl.errors import BadConfig, UsageError, plain
 from healthctl.group import Group
 from healthctl.options import Settings, local
+from healthctl.pager import page
 from healthctl.when import duration
 from healthd import protocol
 
@@ -77,9 +78,11 @@ def command(context: click.Context) -> None:
 def show(context: click.Context, config: str | None) -> None:
     """Write the configuration as TOML: every setting, and where it is from."""
     text = program.ask("--show-config", config)
-    if context.ensure_object(Settings).json:
-        text = json.dumps(tomllib.loads(text), default=str)
-    terminal.write([text.rstrip("\n")])
+    settings = context.ensure_object(Settings)
+    if settings.json:
+        terminal.write([json.dumps(tomllib.loads(text), default=str)])
+    else:
+        page(text.rstrip("\n").split("\n"), settings)
 
 
 @command.command(

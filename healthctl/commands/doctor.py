@@ -11,6 +11,7 @@ from healthctl.diagnosis import FAIL, OK, WARN, Finding
 from healthctl.errors import BadConfig, Unavailable, UsageError
 from healthctl.installation import Installation, policy
 from healthctl.options import Settings, shared
+from healthctl.pager import page
 from healthctl.place import by_hand, place
 from healthctl.render.doctor import draw, draw_metrics
 from healthd import protocol
@@ -62,7 +63,7 @@ def command(context: click.Context, config: str | None, *, every: bool) -> None:
         style = terminal.style(settings.color)
         listed = ["", *draw_metrics(metrics, style)] if every and metrics else []
         *lines, blank, verdict = draw(findings, style)
-        terminal.write([*lines, *listed, blank, verdict])
+        page([*lines, *listed, blank, verdict], settings)
     context.exit(_CODES[state])
 
 
