@@ -7,9 +7,9 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
+from time_zone import zone
 
 from healthd import backtest, observe, protocol
 from healthd.clock import iso
@@ -35,12 +35,9 @@ LITTLE = "Little memory is left."
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def utc():
+    with zone("UTC"):
+        yield
 
 
 def line(number: int, name: str, data: dict, seq: int | None = None) -> str:

@@ -6,6 +6,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from time_zone import zone
 
 from healthd.clock import Instant, SystemClock, iso, ticks
 
@@ -120,14 +121,9 @@ def test_the_kernels_clocks_are_read_together_and_to_milliseconds():
         (4102444799.5, "2099-12-31T23:59:59.500Z"),
     ],
 )
-def test_a_time_is_written_as_utc_with_milliseconds(seconds, text, monkeypatch):
-    monkeypatch.setenv("TZ", "Asia/Kolkata")
-    time.tzset()
-    try:
+def test_a_time_is_written_as_utc_with_milliseconds(seconds, text):
+    with zone("Asia/Kolkata"):
         assert iso(seconds) == text
-    finally:
-        monkeypatch.undo()
-        time.tzset()
 
 
 def test_both_clocks_go_on_alike_from_sample_to_sample(monkeypatch):

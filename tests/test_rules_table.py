@@ -6,10 +6,10 @@ import math
 import os
 import re
 import runpy
-import time
 import tomllib
 
 import pytest
+from time_zone import zone
 
 from healthd import backtest, observe
 from healthd.clock import iso
@@ -87,10 +87,8 @@ def reading(number: int, **shares: float) -> str:
     return json.dumps(event, separators=(",", ":")) + "\n"
 
 
-def test_the_difference_shown_is_what_the_examples_make_of_such_a_recording(tmp_path, monkeypatch):
+def test_the_difference_shown_is_what_the_examples_make_of_such_a_recording(tmp_path):
     """A disk is slow for a quarter of an hour, the CPU busy for an hour, and then the host of this machine is."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
     calm = {"user": 5.0, "system": 1.0, "irq": 0.0, "softirq": 0.0, "iowait": 0.3, "steal": 0.0}
     marks = {1: {}, 120: {"iowait": 48.2}, 300: {}, 700: {"user": 96.1}, 1420: {}, 1500: {"steal": 20.0}, 2000: {}}
     lines = [reading(0), *(reading(number, **calm | shares) for number, shares in marks.items())]
@@ -99,8 +97,7 @@ def test_the_difference_shown_is_what_the_examples_make_of_such_a_recording(tmp_
     path.write_text("".join(lines))
     said: list[str] = []
     replay = Replay(str(tmp_path), FAMILIES, speed=math.inf)
-    asyncio.run(backtest.difference(replay, those(*EXAMPLES), those(), said.append))
-    monkeypatch.undo()
-    time.tzset()
+    with zone("UTC"):
+        asyncio.run(backtest.difference(replay, those(*EXAMPLES), those(), said.append))
     (shown,) = re.findall(r"^```text\n(.*?)^```", PROSE, re.MULTILINE | re.DOTALL)
     assert [line.rstrip() for line in said] == shown.splitlines()

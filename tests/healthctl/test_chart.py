@@ -3,6 +3,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from time_zone import zone
 from wcwidth import wcswidth
 
 from healthctl.render import axis
@@ -40,12 +41,9 @@ UNITS = [
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def utc():
+    with zone("UTC"):
+        yield
 
 
 def flat(values, step=10.0, since=NOON):

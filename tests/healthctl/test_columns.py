@@ -1,6 +1,7 @@
 """Columns of samples: aligned, headed, and one for whatever comes."""
 
 import pytest
+from time_zone import zone
 
 from healthctl.render.columns import Columns
 from healthctl.render.style import Style
@@ -10,14 +11,9 @@ PLAIN = Style(colour=False, unicode=True)
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch):
-    import time
-
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def utc():
+    with zone("UTC"):
+        yield
 
 
 def drawn(columns, *samples, width=200):

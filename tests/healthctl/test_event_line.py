@@ -1,21 +1,18 @@
 import json
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from time_zone import zone
 
 from healthctl.render.event import event
 from healthctl.render.style import Style
 
 
 @pytest.fixture(autouse=True)
-def berlin(monkeypatch):
-    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def berlin():
+    with zone("CET-1CEST,M3.5.0,M10.5.0/3"):
+        yield
 
 
 def line(name, data, style=Style(), units=None, **more):  # noqa: B008  # immutable

@@ -1,11 +1,11 @@
 import json
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from private_bus import eventually
+from time_zone import zone
 from wcwidth import wcswidth
 
 from healthctl.render.style import Style
@@ -42,12 +42,9 @@ OTHER = json.dumps(
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def utc():
+    with zone("UTC"):
+        yield
 
 
 def page(told=TOLD, *, series=(SERIES,), events=(OTHER,), width=80, style=Style()):  # noqa: B008  # immutable
