@@ -1,11 +1,16 @@
 """What scripts and prompts repeat goes past click, and nobody can tell but by the time."""
 
+import contextlib
+import gc
+import io
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from healthctl import shortcut
+from healthctl import cli, shortcut
 from healthctl.settings import ASKED
 
 PROGRAM = """
@@ -86,6 +91,32 @@ def test_both_ways_fail_alike(bus, healthctl, arguments):
         short, long = [(done.returncode, done.stdout, done.stderr) for done in ways]
         assert short == long
         assert (short[0], short[1]) == (69, "")
+
+
+# Values that stay as they are, and all that is wrong with words.
+TYPED = ["host.os", "memory.total_bytes", "network.kind@lo", "network.kind", "memory.totl_bytes", "network.kind@zz",
+         "battery.percent", "", "-", "--", "a b", "\u00fc", "\udcff", "--json", "-q", "--quiet", "--short", "-x",
+         "--jso", "-qq", "--json=1", "-h"]  # fmt: skip
+
+
+def answered(arguments):
+    """Return the exit code of a command line, what it writes, and what it complains of."""
+    written, complaints = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(written), contextlib.redirect_stderr(complaints):
+        code = cli.run(arguments)
+    gc.enable()
+    # What a machine does changes from one question to the next.
+    return code, written.getvalue() if arguments[:1] == ["get"] else bool(written.getvalue()), complaints.getvalue()
+
+
+@given(st.sampled_from([[], ["status"], ["get"]]), st.lists(st.sampled_from(TYPED), max_size=4))
+def test_whatever_is_typed_both_ways_answer_alike(healthd_bus, command, typed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEALTHD_BUS", healthd_bus.address)
+        short = answered([*command, *typed])
+        patch.setattr(shortcut, "run", lambda _: None)
+        assert short == answered([*command, *typed])
+    assert "bug" not in short[2]
 
 
 def test_both_ways_draw_the_same_screen(healthd_bus, healthctl):
