@@ -196,15 +196,17 @@ def told(tmp_path, shell):
     """Run a line where healthctl tells of a mount whose name is made to be obeyed."""
     program = tmp_path / "told" / "healthctl"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\nprintf '%s\\n' '* critical mount_stale@/a\\033[2J%{A1:reboot:}'\nexit 2\n")
+    program.write_text("#!/bin/sh\nprintf '%s\\n' '* critical mount_stale@/a\\033[2J%{A1:reboot:}#(reboot)'\nexit 2\n")
     program.chmod(0o755)
     return lambda line: shell(line, "", PATH=f"{program.parent}:{os.environ['PATH']}").stdout
 
 
 def test_the_name_of_a_mount_is_never_obeyed(told):
     name = r"* critical mount_stale@/a\033[2J%"
-    assert told(example("motd", "50-healthd")).startswith(rf"Health: {name}{{A1:reboot:}}")
-    assert told(polybar()) == f"{name} {{A1:reboot:}}\n"
+    assert told(example("motd", "50-healthd")).startswith(rf"Health: {name}{{A1:reboot:}}#(reboot)")
+    assert told(polybar()) == f"{name} {{A1:reboot:}}#(reboot)\n"
+    command = re.search(r"#\((.*)\)", example("panels", "tmux.conf"))[1]
+    assert told(command) == f"{name}{{A1:reboot:}} (reboot)\n"
 
 
 def test_tmux_shows_it_in_its_status_line(warned, path, terminal, tmp_path, monkeypatch):
