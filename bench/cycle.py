@@ -262,12 +262,14 @@ def cpus(runs: int, root: str) -> Rows:
         return frequencies.read(next(moments), list(range(CPUS)))
 
     shown = len(os.listdir(namespace.SYS_CPU)) > CPUS
-    both = peers.cpu_and_frequencies if shown else None
-    return [
+    peer, both = (peers.frequencies, peers.cpu_and_frequencies) if shown else (None, None)
+    rows = [
         row(f"{CPUS} CPUs: times", work, peers.cpu, runs, go_on),
-        row(f"{CPUS} CPUs: frequencies", frequency, peers.frequencies if shown else None, runs),
+        row(f"{CPUS} CPUs: frequencies", frequency, peer, runs),
         row(f"{CPUS} CPUs: both each time", lambda: (work(), frequency()), both, runs, go_on),
     ]
+    trees.throttle(root, CPUS)
+    return [*rows, row(f"{CPUS} CPUs: frequencies, all throttled", frequency, peer, runs)]
 
 
 def part(name: str, library: str = "", script: str = "", **options: object) -> Rows:

@@ -35,13 +35,17 @@ def traffic(root: str, count: int, step: int) -> None:
     write(f"{root}/proc/net/dev", _DEV_HEAD + "".join(lines))
 
 
+_FASTEST = 3600000
+
+
 def cpus(root: str, count: int) -> None:
     """Make a machine of so many CPUs, each with a frequency of its own."""
     names = range(count)
     for cpu in names:
         policy = f"{root}/sys/devices/system/cpu/cpufreq/policy{cpu}"
         files = {"affected_cpus": cpu, "scaling_cur_freq": 2400000 + cpu}
-        files |= {"scaling_max_freq": 3600000, "scaling_min_freq": 800000}
+        files |= {"cpuinfo_max_freq": _FASTEST, "cpuinfo_min_freq": 800000}
+        files |= {"scaling_max_freq": _FASTEST, "scaling_min_freq": 800000}
         for name, content in files.items():
             write(f"{policy}/{name}", f"{content}\n")
         write(f"{root}/sys/devices/system/cpu/cpu{cpu}/online", "1\n")
@@ -49,6 +53,12 @@ def cpus(root: str, count: int) -> None:
     processor = "processor\t: {}\nmodel name\t: one of many\ncpu MHz\t\t: 2400.000\n\n"
     write(f"{root}/proc/cpuinfo", "".join(map(processor.format, names)))
     work(root, count, 0)
+
+
+def throttle(root: str, count: int) -> None:
+    """Let no CPU run as fast as it can."""
+    for cpu in range(count):
+        write(f"{root}/sys/devices/system/cpu/cpufreq/policy{cpu}/scaling_max_freq", f"{_FASTEST // 2}\n")
 
 
 def work(root: str, count: int, step: int) -> None:

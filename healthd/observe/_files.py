@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 # Larger buffers cost an mmap and a munmap at each read.
 _CHUNK = 32 * 1024
+_ATTRIBUTE = 4096
 
 
 class File:
@@ -24,16 +25,24 @@ class File:
         Raises OSError; the next read opens the file anew, so that one which went and came back is read again.
         """
         try:
-            if self._fd < 0:
-                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            chunk = content = os.pread(self._fd, _CHUNK, 0)
+            chunk = content = os.pread(self._opened(), _CHUNK, 0)
             while chunk:
                 chunk = os.pread(self._fd, _CHUNK, len(content))
                 content += chunk
             return content
         except OSError as error:
-            self.close()
-            error.filename = error.filename or self.path
+            self._failed(error)
+            raise
+
+    def attribute(self) -> bytes:
+        """Return what an attribute of sysfs holds, or another file that the kernel gives in one piece: no table.
+
+        Of what is longer than 4096 bytes, the beginning. Raises as `read`.
+        """
+        try:
+            return os.pread(self._opened(), _ATTRIBUTE, 0)
+        except OSError as error:
+            self._failed(error)
             raise
 
     def text(self) -> str:
@@ -48,6 +57,15 @@ class File:
         poll = select.poll()
         poll.register(descriptor, select.POLLPRI)
         return any(events & select.POLLPRI for _, events in poll.poll(0))
+
+    def _opened(self) -> int:
+        if self._fd < 0:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return self._fd
+
+    def _failed(self, error: OSError) -> None:
+        self.close()
+        error.filename = error.filename or self.path
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -1,6 +1,5 @@
 """What the CPUs run at, from `/sys/devices/system/cpu/cpufreq` (kernel: admin-guide/pm/cpufreq)."""
 
-from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
@@ -24,9 +23,13 @@ class Span(NamedTuple):
 class Policy(NamedTuple):
     """CPUs that have one clock, or one governor."""
 
-    path: str
     current: File
+    limit: str
+    """The file that tells what they may run at now at most."""
     cpus: list[int]
+    least: float | None
+    """Between what they can run, hertz."""
+    most: float | None
 
 
 class Frequencies:
@@ -36,6 +39,7 @@ class Frequencies:
         self.span = Span()
         self._sys = sys
         self._policies: list[Policy] = []
+        """The fastest first."""
         self._online: list[int] = []
         self._due = -inf
         self._latest: dict[int, float] = {}
@@ -46,10 +50,13 @@ class Frequencies:
             self._due = now.since_boot + EVERY
             if not self._policies or online != self._online:
                 self._policies, self._online = self._find(), online
-                least, most = self._all("cpuinfo_min_freq"), self._all("cpuinfo_max_freq")
+                least = [policy.least for policy in self._policies if policy.least]
+                most = [policy.most for policy in self._policies if policy.most]
                 self.span = Span(min(least, default=None), max(most, default=None))
-            self.span = self.span._replace(limit=max(self._all("scaling_max_freq"), default=None))
-            found = {cpu: hertz for policy in self._policies for hertz in _hertz(policy.current) for cpu in policy.cpus}
+            self.span = self.span._replace(limit=self._limit())
+            found = {
+                cpu: hertz for policy in self._policies if (hertz := _hertz(policy.current)) for cpu in policy.cpus
+            }
             self._latest = {cpu: found[cpu] for cpu in online if cpu in found}
         return self._latest
 
@@ -58,24 +65,40 @@ class Frequencies:
             paths = [f"{_BASE}/{name}" for name in self._sys.names(_BASE) if name.startswith("policy")]
         except PermissionError:  # hidden from us: unknown, and no reason to lose the shares
             return []
-        return [Policy(path, self._sys.file(f"{path}/scaling_cur_freq"), self._cpus(path)) for path in paths]
+        found = [policy for path in paths if (policy := self._policy(path)).cpus]
+        return sorted(found, key=lambda policy: policy.most or 0.0, reverse=True)
 
-    def _cpus(self, path: str) -> list[int]:
-        return [int(cpu) for cpu in self._sys.text(f"{path}/affected_cpus", "").split() if _is_number(cpu)]
+    def _policy(self, path: str) -> Policy:
+        return Policy(
+            current=self._sys.file(f"{path}/scaling_cur_freq"),
+            limit=f"{path}/scaling_max_freq",
+            cpus=[int(cpu) for cpu in self._sys.text(f"{path}/affected_cpus", "").split() if _is_number(cpu.encode())],
+            least=_hertz(self._sys.file(f"{path}/cpuinfo_min_freq")),
+            most=_hertz(self._sys.file(f"{path}/cpuinfo_max_freq")),
+        )
 
-    def _all(self, name: str) -> list[float]:
-        """Return what all policies with a CPU online say; the files are not kept open, or they would be many."""
-        files = (self._sys.file(f"{policy.path}/{name}") for policy in self._policies if policy.cpus)
-        return [hertz for file in files for hertz in _hertz(file)]
+    def _limit(self) -> float | None:
+        """Return the highest that any CPU may run at: the first to tell that it may run at the most there is decides.
+
+        The files are not kept open, or they would be many.
+        """
+        highest = None
+        for policy in self._policies:
+            limit = _hertz(self._sys.file(policy.limit))
+            if limit and limit > (highest or 0.0):
+                highest = limit
+                if highest >= (self.span.most or inf):
+                    break
+        return highest
 
 
-def _hertz(file: File) -> Iterable[float]:
+def _hertz(file: File) -> float | None:
     try:
-        khz = file.text()
+        khz = file.attribute().strip()
     except OSError:  # the CPU went offline, or there is no such limit
-        return []
-    return [int(khz) * 1000.0] if _is_number(khz) and int(khz) else []
+        return None
+    return int(khz) * 1000.0 or None if _is_number(khz) else None
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 10
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= 10

@@ -242,6 +242,26 @@ def test_a_limit_that_is_lowered_is_seen_within_half_a_minute(copy: Callable[[st
     assert (reading.frequency_limit_hertz, reading.frequency_max_hertz) == (1e9, 1.8e9)
 
 
+@pytest.mark.parametrize(
+    ("limits", "highest"),
+    [
+        ((1800000, 1200000, 2256000), 2.256e9),
+        ((1800000, 1200000, 1000000), 1.8e9),
+        ((408000, 1200000, 1000000), 1.2e9),
+    ],
+)
+def test_the_limit_is_the_highest_of_all_clusters(
+    copy: Callable[[str], Roots], limits: tuple[int, ...], highest: float
+) -> None:
+    board = copy("rk3588")
+    collector = COLLECTOR(board)
+    collector.collect(FIRST)
+    for policy, limit in zip((0, 4, 6), limits, strict=True):
+        with open(board.sys.path(f"devices/system/cpu/cpufreq/policy{policy}/scaling_max_freq"), "w") as file:
+            file.write(f"{limit}\n")
+    assert only(collector.collect(Instant(0.0, 130.0, 0.0))).frequency_limit_hertz == highest
+
+
 def test_without_limits_they_are_unknown(copy: Callable[[str], Roots]) -> None:
     pi = copy("raspberry-pi-4")
     for name in ("cpuinfo_min_freq", "cpuinfo_max_freq", "scaling_max_freq"):

@@ -18,15 +18,16 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_a_file_is_opened_once_and_read_anew_each_time(tmp_path):
+@pytest.mark.parametrize("read", [File.read, File.attribute])
+def test_a_file_is_opened_once_and_read_anew_each_time(tmp_path, read):
     path = tmp_path / "file"
     path.write_text("before\n")
     file = File(str(path))
-    assert file.read() == b"before\n"
+    assert read(file) == b"before\n"
     before = descriptors()
     for content in (b"after that\n", b"", b"short\n"):
         path.write_bytes(content)
-        assert file.read() == content
+        assert read(file) == content
     assert descriptors() == before
 
 
@@ -51,7 +52,8 @@ def test_content_about_the_size_of_a_buffer_is_read_whole(tmp_path, size):
     assert len(File(str(tmp_path / "long")).read()) == size
 
 
-def test_a_file_of_the_kernel_that_vanishes_fails_and_is_read_again_when_it_comes_back(tmp_path):
+@pytest.mark.parametrize("read", [File.read, File.attribute])
+def test_a_file_of_the_kernel_that_vanishes_fails_and_is_read_again_when_it_comes_back(tmp_path, read):
     def process() -> subprocess.Popen[bytes]:
         return subprocess.Popen(["sleep", "60"])
 
@@ -64,43 +66,45 @@ def test_a_file_of_the_kernel_that_vanishes_fails_and_is_read_again_when_it_come
     try:
         link.symlink_to(f"/proc/{first.pid}/stat")
         file = File(str(link))
-        assert file.read().startswith(b"%d " % first.pid)
+        assert read(file).startswith(b"%d " % first.pid)
         before = descriptors()
         end(first)
         with pytest.raises(ProcessLookupError) as caught:
-            file.read()
+            read(file)
         assert caught.value.filename == str(link)
         assert descriptors() == before - 1
         with pytest.raises(FileNotFoundError):
-            file.read()
+            read(file)
         link.unlink()
         link.symlink_to(f"/proc/{second.pid}/stat")
-        assert file.read().startswith(b"%d " % second.pid)
+        assert read(file).startswith(b"%d " % second.pid)
     finally:
         end(first)
         end(second)
 
 
-def test_a_directory_in_its_place_is_an_error_and_no_leak(tmp_path):
+@pytest.mark.parametrize("read", [File.read, File.attribute])
+def test_a_directory_in_its_place_is_an_error_and_no_leak(tmp_path, read):
     (tmp_path / "file").mkdir()
     file = File(str(tmp_path / "file"))
     before = descriptors()
     for _ in range(3):
         with pytest.raises(IsADirectoryError) as caught:
-            file.read()
+            read(file)
         assert caught.value.filename == str(tmp_path / "file")
     assert descriptors() == before
     (tmp_path / "file").rmdir()
     (tmp_path / "file").write_text("x")
-    assert file.read() == b"x"
+    assert read(file) == b"x"
 
 
-def test_a_pipe_in_its_place_does_not_block(tmp_path):
+@pytest.mark.parametrize("read", [File.read, File.attribute])
+def test_a_pipe_in_its_place_does_not_block(tmp_path, read):
     os.mkfifo(tmp_path / "file")
     before = descriptors()
     file = File(str(tmp_path / "file"))
     with pytest.raises(OSError, match="Illegal seek"):
-        file.read()
+        read(file)
     assert descriptors() == before
 
 
