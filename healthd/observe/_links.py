@@ -1,6 +1,7 @@
 """Links of network interfaces, from `/sys/class/net` (ABI: sysfs-class-net)."""
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from healthd.clock import Instant
@@ -24,57 +25,80 @@ class Facts(NamedTuple):
     """dBm."""
 
 
+class Nodes:
+    """What sysfs numbers the interfaces with: one that is made anew, or renamed, has another number than before."""
+
+    def __init__(self, sys: Tree) -> None:
+        self._path = sys.path("class/net")
+        self._listed: Mapping[str, int] | None = None
+
+    def renew(self, *, few: bool) -> None:
+        """Look anew: where there are many, at all of them at once."""
+        self._listed = None if few else self._all()
+
+    def of(self, name: str) -> int | None:
+        """Return the number of the interface that has the name now, `None` where sysfs shows none."""
+        if self._listed is not None:
+            return self._listed.get(name)
+        try:
+            return os.lstat(f"{self._path}/{name}").st_ino
+        except OSError:
+            return None
+
+    def _all(self) -> Mapping[str, int]:
+        try:
+            with os.scandir(self._path) as entries:
+                return {entry.name: entry.inode() for entry in entries}
+        except OSError:
+            return {}
+
+
 class Link:
     """The link of one interface."""
 
-    def __init__(self, roots: Roots, name: str, signals: Signals) -> None:
+    def __init__(self, roots: Roots, name: str, node: int | None, signals: Signals) -> None:
         self.name = name
+        self.node = node
+        """What sysfs numbers it with."""
         self.facts = Facts()
         base = f"class/net/{name}"
-        self._path = roots.sys.path(base)
-        self._node = self._present()
         self.kind = _kind(roots.sys, base)
         wireless = any(roots.sys.exists(f"{base}/{entry}") for entry in ("phy80211", "wireless"))
         self._signals = signals if wireless else None
         self._operstate = roots.sys.file(f"{base}/operstate")
         self._carrier = roots.sys.file(f"{base}/carrier")
         self._speed = roots.sys.file(f"{base}/speed")
-        self._has_speed = True
+        self._told: tuple[bytes | None, ...] = ()
+        """What it said last of its state."""
 
     @property
     def physical(self) -> bool:
         """Whether there is a device behind it."""
         return self.kind == "physical"
 
-    @property
-    def replaced(self) -> bool:
-        """Whether another interface has taken the name since."""
-        return self._present() != self._node
+    def changed(self, now: Instant, *, due: bool, keep: bool) -> bool:
+        """Look at the link, and tell whether the facts changed; `keep` the files open where they are read often.
 
-    def changed(self, now: Instant, *, keep: bool) -> bool:
-        """Read the facts anew, and tell whether they changed; `keep` the files open where they are read often."""
+        To tell its speed a driver may ask the hardware: that is read where the state is another one, or all is `due`.
+        """
         before = self.facts
-        operstate = _text(self._operstate)
-        # Where the driver has no speed to tell (wireless), it has none until the link changes.
-        speed = _text(self._speed) if self._has_speed or operstate != before.operstate else None
-        self._has_speed = speed is not None
-        self.facts = Facts(
-            operstate if operstate in _STATES else None,
-            {"0": False, "1": True}.get(_text(self._carrier) or ""),
-            _bytes_per_second(speed),
-            self._signals.dbm(self.name, now) if self._signals else None,
-        )
+        told = _content(self._operstate), _content(self._carrier)
+        if due or told != self._told:
+            self._told = told
+            operstate = (told[0] or b"").decode("ascii", "replace")
+            self.facts = Facts(
+                operstate if operstate in _STATES else None,
+                {b"0": False, b"1": True}.get(told[1] or b""),
+                _bytes_per_second(_content(self._speed) or b""),
+                before.signal,
+            )
+            self._speed.close()
+        if self._signals:
+            self.facts = self.facts._replace(signal=self._signals.dbm(self.name, now))
         if not (self.physical and keep):
-            for file in (self._operstate, self._carrier, self._speed):
-                file.close()
+            self._operstate.close()
+            self._carrier.close()
         return self.facts != before
-
-    def _present(self) -> int | None:
-        """Return what sysfs numbers the interface with that has the name now, `None` where it shows none."""
-        try:
-            return os.lstat(self._path).st_ino
-        except OSError:
-            return None
 
 
 def _kind(sys: Tree, base: str) -> str | None:
@@ -85,15 +109,15 @@ def _kind(sys: Tree, base: str) -> str | None:
     return "physical" if sys.exists(f"{base}/device") else "virtual"
 
 
-def _text(file: File) -> str | None:
+def _content(file: File) -> bytes | None:
     try:
-        return file.text()
+        return file.attribute().strip()
     except OSError:  # the driver has nothing to tell now, or the interface is gone
         return None
 
 
-def _bytes_per_second(megabits: str | None) -> int | None:
-    if megabits is None or not (megabits.isascii() and megabits.isdigit() and len(megabits) <= 10):
+def _bytes_per_second(megabits: bytes) -> int | None:
+    if not megabits.isdigit() or len(megabits) > 10:
         return None
     # The kernel's "unknown" is -1, which some drivers write as 4294967295.
     return int(megabits) * _BYTES_PER_MEGABIT if 0 < int(megabits) <= _FASTEST else None

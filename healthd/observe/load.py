@@ -45,7 +45,7 @@ class LoadCollector:
 
     def collect(self, now: Instant) -> Mapping[str, Reading]:  # noqa: ARG002 - the kernel has the means ready
         """Return one reading."""
-        return {SINGLE: parse(self._loadavg.read())}
+        return {SINGLE: parse(self._loadavg.attribute())}
 
 
 COLLECTOR = LoadCollector

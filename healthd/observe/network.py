@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from math import inf
+from operator import sub
 from typing import NamedTuple
 
 from healthd import protocol
@@ -11,7 +12,7 @@ from healthd.clock import Instant
 from healthd.errors import Unobserved
 from healthd.model import SINGLE, Reading, Unit, counter, family, gauge, state
 from healthd.observe._files import Roots
-from healthd.observe._links import Link
+from healthd.observe._links import Link, Nodes
 from healthd.observe._rates import Rates
 from healthd.observe._routes import Routes
 from healthd.observe._wireless import Signals
@@ -35,7 +36,9 @@ class Network(Reading):
     )
     carrier: bool | None = state("Whether the link is there (carrier); unknown while the interface is off.")
     speed_bytes_per_second: int | None = state(
-        "What the link can carry (speed); unknown where the driver does not say.", Unit.BYTES_PER_SECOND
+        "What the link can carry (speed), read when the link changes and every 30 s; unknown where the driver does not "
+        "say.",
+        Unit.BYTES_PER_SECOND,
     )
     signal_dbm: float | None = gauge(
         Unit.DBM,
@@ -90,7 +93,7 @@ _LINE = re.compile(
 )
 
 _LINK_EVERY = 30.0
-# Three files each are kept open; a process has 1024 by default.
+# Two files each are kept open; a process has 1024 by default.
 _FEW = 64
 
 
@@ -161,6 +164,7 @@ class NetworkCollector:
         self._rates = Rates()
         self._routes = Routes(roots)
         self._signals = Signals(roots.proc.file("net/wireless"))
+        self._nodes = Nodes(roots.sys)
         self._routes_due = True
         self._links_due = -inf
         self._by_line: dict[bytes, Interface] = {}
@@ -187,6 +191,8 @@ class NetworkCollector:
         return {interface.name: interface.reading for interface in by_line.values()}
 
     def _tick(self, now: Instant, count: int) -> _Tick:
+        few = count <= _FEW
+        self._nodes.renew(few=few)
         # All interfaces were last read at the same moment: one clock serves them all.
         step = self._rates.deltas(SINGLE, now, ())
         all_links = now.since_boot >= self._links_due
@@ -194,17 +200,17 @@ class NetworkCollector:
             self._links_due = now.since_boot + _LINK_EVERY
         rerouted = (all_links or self._routes_due) and self._routes.changed()
         self._routes_due = False
-        return _Tick(now, step[0] if step else None, all_links, count <= _FEW, rerouted)
+        return _Tick(now, step[0] if step else None, all_links, few, rerouted)
 
     def _observe(self, name: str, counters: Counters, tick: _Tick) -> Interface:
-        known = self._by_name.get(name)
-        if known is None or known.link.replaced:
-            link = Link(self._roots, name, self._signals)
-            link.changed(tick.now, keep=tick.keep)
+        known, node = self._by_name.get(name), self._nodes.of(name)
+        if known is None or known.link.node != node:
+            link = Link(self._roots, name, node, self._signals)
+            link.changed(tick.now, due=True, keep=tick.keep)
             self._routes_due = True
             return self._interface(os.fsencode(name).decode("utf-8", "backslashreplace"), link, counters, _UNKNOWN)
         looked = known.link.physical or tick.all_links
-        if looked and known.link.changed(tick.now, keep=tick.keep):
+        if looked and known.link.changed(tick.now, due=tick.all_links, keep=tick.keep):
             # Then routes will change too.
             self._routes_due = True
         elif tick.quiet and known.idle and counters == known.counters:
@@ -222,12 +228,12 @@ def rates(before: Counters, after: Counters, seconds: float | None) -> tuple[flo
         return _UNKNOWN
     if before == after:
         return _STILL
-    found = []
-    for new, old, digits in zip(after, before, _DIGITS, strict=True):
-        if new < old:
-            return _UNKNOWN
-        found.append(round((new - old) / seconds, digits) if new != old else 0.0)
-    return tuple(found)
+    deltas = list(map(sub, after, before))
+    if min(deltas) < 0:
+        return _UNKNOWN
+    return tuple(
+        [round(delta / seconds, digits) if delta else 0.0 for delta, digits in zip(deltas, _DIGITS, strict=True)]
+    )
 
 
 def _reading(link: Link, counters: Counters, rate: tuple[float | None, ...], *, uplink: bool | None) -> Network:

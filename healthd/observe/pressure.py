@@ -102,7 +102,7 @@ class PressureCollector:
     def collect(self, now: Instant) -> Mapping[str, Reading]:  # noqa: ARG002 - the kernel has the means ready
         """Return one reading."""
         try:
-            cpu, memory, io = self._cpu.read(), self._memory.read(), self._io.read()
+            cpu, memory, io = self._cpu.attribute(), self._memory.attribute(), self._io.attribute()
         except OSError as error:
             if error.errno not in _OFF:
                 raise
@@ -120,7 +120,7 @@ class PressureCollector:
     def _interrupts(self) -> tuple[float | None, float | None, float | None, int | None]:
         if self._irq is not None:
             try:
-                return parse(self._irq.read(), FULL)
+                return parse(self._irq.attribute(), FULL)
             except OSError as error:
                 if error.errno not in _OFF:
                     raise

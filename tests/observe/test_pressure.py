@@ -90,7 +90,7 @@ def test_a_file_that_is_there_but_refuses_to_be_read_is_unsupported(
         raise OSError(number, os.strerror(number), file.path)
 
     collector = COLLECTOR(roots(proc=str(proc)))
-    monkeypatch.setattr(File, "read", refuse)
+    monkeypatch.setattr(File, "attribute", refuse)
     with pytest.raises(Unobserved) as raised:
         collector.collect(NOW)
     assert raised.value.problem == protocol.UNSUPPORTED
