@@ -38,7 +38,7 @@ def check_reading(family: Family, reading: Any) -> None:
     if type(reading) is not family.reading:
         raise _fault(family, f"gave a {type(reading).__name__} for a {family.reading.__name__}")
     # A list, and no operator.attrgetter: tuples of some sizes stay on CPython's free lists, up to a MiB in all.
-    types = [type(getattr(reading, metric.name)) for metric in family.reading.metrics]
+    types = [type(getattr(reading, name)) for name in family.by_name]
     right = _right.setdefault(family.reading, [])
     if types not in right:
         for metric in family.reading.metrics:

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from healthd import protocol
 from healthd.clock import Instant
@@ -78,10 +79,16 @@ def account() -> Timex:
     Raises OSError.
     """
     found = Timex()
-    if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(found)) < 0:
+    if _library().adjtimex(ctypes.byref(found)) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), "adjtimex")
     return found
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """Return the C library: to open it makes a class, which takes longer than all else here."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 class ClockCollector:

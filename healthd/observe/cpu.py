@@ -58,6 +58,7 @@ class Cpu(Reading):
 _IDLE, _IOWAIT = 3, 4
 _MOST_CPUS = 1 << 16
 _ALPHABET = b"0123456789 \ncpu"
+_NUMBERS = json.JSONDecoder()
 _COMMAS = bytes.maketrans(b" \n", b",,")
 
 
@@ -85,7 +86,7 @@ def parse(stat: bytes) -> tuple[list[int], Cores]:
     try:
         total = list(map(int, words[1:9]))
         # Nothing in the standard library reads so many numbers faster.
-        table = json.loads(f"[{rest.translate(_COMMAS, b'cpu').decode()}]")
+        table, _ = _NUMBERS.raw_decode(f"[{rest.translate(_COMMAS, b'cpu').decode()}]")
     except ValueError as error:
         raise Unobserved(protocol.MALFORMED, "/proc/stat has no number where one belongs") from error
     if len(table) != len(words) * block.count(b"\ncpu") or max(total) >= 1 << 64:

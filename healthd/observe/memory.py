@@ -1,6 +1,7 @@
 """The `memory` family: main memory and swap."""
 
 import mmap
+import re
 from collections.abc import Mapping
 from math import inf
 
@@ -59,16 +60,17 @@ class Memory(Reading):
 
 
 _MEMINFO = {
-    b"MemTotal:": "total",
-    b"MemFree:": "free",
-    b"MemAvailable:": "available",
-    b"Buffers:": "buffers",
-    b"Cached:": "cached",
-    b"SReclaimable:": "reclaimable",
-    b"Shmem:": "shared",
-    b"SwapTotal:": "swap_total",
-    b"SwapFree:": "swap_free",
+    b"MemTotal": "total",
+    b"MemFree": "free",
+    b"MemAvailable": "available",
+    b"Buffers": "buffers",
+    b"Cached": "cached",
+    b"SReclaimable": "reclaimable",
+    b"Shmem": "shared",
+    b"SwapTotal": "swap_total",
+    b"SwapFree": "swap_free",
 }
+_LINES = re.compile(rb"^(%s): *(\d{1,19}) kB$" % b"|".join(_MEMINFO), re.MULTILINE)
 
 
 def parse(meminfo: bytes) -> dict[str, int]:
@@ -76,11 +78,7 @@ def parse(meminfo: bytes) -> dict[str, int]:
 
     Raises Unobserved where there is no total.
     """
-    found = {}
-    for line in meminfo.splitlines():
-        words = line.split()
-        if len(words) == 3 and words[0] in _MEMINFO and words[2] == b"kB" and _counts(words[1]):
-            found[_MEMINFO[words[0]]] = int(words[1]) * 1024
+    found = {_MEMINFO[name]: int(kib) * 1024 for name, kib in _LINES.findall(meminfo)}
     if not found.get("total"):
         raise Unobserved(protocol.MALFORMED, "/proc/meminfo has no MemTotal")
     return found
