@@ -20,11 +20,13 @@ class Oversight:
 
     def oversee(self, sample: Sample) -> None:
         """Take in a sample."""
-        gaps = [event.data["reason"] for event in sample.events if event.name == protocol.RUNTIME_GAP]
-        self.late += protocol.OVERRUN in gaps
-        problems = {each.family.name: each.problem for each in sample.observations}
-        failing = {name for name, problem in problems.items() if problem and problem.code in _FAULTS}
-        self.failing = self.failing - problems.keys() | failing
+        for event in sample.events:
+            self.late += event.name == protocol.RUNTIME_GAP and event.data["reason"] == protocol.OVERRUN
+        failing = {
+            each.family.name for each in sample.observations if (found := each.problem) and found.code in _FAULTS
+        }
+        if failing or self.failing:
+            self.failing = self.failing - {each.family.name for each in sample.observations} | failing
 
 
 @runtime_checkable

@@ -142,6 +142,8 @@ class Runner:
         self._next: dict[str, float] = {}
         self._new: dict[str, int] = {}
         """In how many samples a family is observed whatever is due: two give rates."""
+        self._begun: dict[str, _AnyRunner] = {}
+        """Those of which a run was begun, and not taken yet."""
         self._paced = interval
         """What the interval was when the last sample was taken."""
         self._configured: Mapping[str, Any] | None = None
@@ -166,6 +168,7 @@ class Runner:
         """Observe these families and no others; what is new among them twice at once, so that there are rates."""
         for name in self._runners.keys() - families:
             self._runners.pop(name).end()
+            self._begun.pop(name, None)
             self._noticing.pop(name, None)
         new = set(families) - self._runners.keys()
         if not new:
@@ -182,6 +185,7 @@ class Runner:
         for runner in self._runners.values():
             runner.end()
         self._runners.clear()
+        self._begun.clear()
         self._noticing.clear()
 
     def configure(self, interval: float, disabled: Container[str], told: Mapping[str, Any]) -> None:
@@ -209,6 +213,7 @@ class Runner:
         self._disabled, before = disabled, self._disabled
         for name in (disabled ^ before) & self._runners.keys():
             self._runners[name].end()
+            self._begun.pop(name, None)
             self._runners[name], self._next[name] = self._runner(name), -math.inf
         self._hurried.set()
         for each in self._beside:
@@ -239,7 +244,8 @@ class Runner:
         """Take a sample now; the first two are of everything that changes each tick, whatever is due."""
         self._hurried.clear()
         now = self._clock.now()
-        if self._last and any(reason == protocol.CLOCK for reason, _ in gaps(self._last, now, self.interval)):
+        passed = list(gaps(self._last, now, max(self.interval, self._paced))) if self._last else []
+        if any(reason == protocol.CLOCK for reason, _ in passed):
             # What is told by the wall clock is another time now.
             self._next = dict.fromkeys(self._runners, -math.inf)
         for name in self._new.keys() & self._runners.keys():
@@ -249,7 +255,7 @@ class Runner:
         self._new = {name: left - 1 for name, left in self._new.items() if left > 1}
         observations = await self.observe(now, first=self._seq < _FIRST)
         self._seq += 1
-        events = tuple(self._happened(now))
+        events = tuple(self._happened(now, passed))
         self._last = now
         first = self._seq == 1
         states = self.states if first else None
@@ -258,14 +264,13 @@ class Runner:
             self._oversight.oversee(made)
         return made
 
-    def _happened(self, now: Instant) -> Iterator[Event]:
+    def _happened(self, now: Instant, passed: Iterable[tuple[str, float]]) -> Iterator[Event]:
         """Yield what is no reading: the start, and gaps since the last sample."""
         if self._last is None:
             yield Event(now, protocol.RUNTIME_STARTED, self._started, self._boot_id, self._seq)
-        else:
-            for reason, seconds in gaps(self._last, now, max(self.interval, self._paced)):
-                data = {"reason": reason, "seconds": seconds}
-                yield Event(now, protocol.RUNTIME_GAP, data, self._boot_id, self._seq)
+        for reason, seconds in passed:
+            data = {"reason": reason, "seconds": seconds}
+            yield Event(now, protocol.RUNTIME_GAP, data, self._boot_id, self._seq)
         if self._configured is not None:
             yield Event(now, protocol.CONFIG_LOADED, self._configured, self._boot_id, self._seq)
             self._configured = None
@@ -273,23 +278,28 @@ class Runner:
 
     async def observe(self, now: Instant, *, first: bool = False) -> tuple[Observation, ...]:
         """Run what is due, or at `first` everything that changes each tick, and return what it brought."""
+        for name in [name for name in list(self._noticing) if self._noticed(name)]:
+            self._next[name] = -math.inf
         for name, runner in self._runners.items():
-            if self._noticed(name):
-                self._next[name] = -math.inf
             due = now.since_boot + _EARLY >= self._next[name] or (first and not runner.family.every)
             # One that is not done with its last run stays due.
             if due and runner.begin(now):
+                self._begun[name] = runner
                 self._schedule(runner, now, max(runner.family.every / self._haste, self.interval))
-        if any(runner.busy for runner in self._runners.values()):
+        if self._busy():
             await self._wait(FIRST_GRACE if first else GRACE)
-        observations = [found for runner in self._runners.values() if (found := self._take(runner, now))]
+        observations = [found for runner in self._begun.values() if (found := self._take(runner, now))]
+        for found in observations:
+            del self._begun[found.family.name]
         return tuple(observations)
+
+    def _busy(self) -> bool:
+        return any(runner.busy for runner in self._begun.values())
 
     def _noticed(self, family: str) -> bool:
         """Tell whether a family can't wait until it is due; a collector that fails to tell is asked no more."""
-        collector = self._noticing.get(family)
         try:
-            return collector is not None and collector.changed()
+            return self._noticing[family].changed()
         except RAISED:  # isolation: as above
             _log.exception("%s can't tell when it changed, and is observed when it is due", family)
             del self._noticing[family]
@@ -328,13 +338,13 @@ class Runner:
         self._next[runner.family.name] = (math.floor((now.since_boot + _EARLY) / period) + 1) * period
 
     async def _wait(self, grace: float) -> None:
-        for runner in self._runners.values():
+        for runner in self._begun.values():
             if isinstance(runner, ProbingRunner):
                 # What comes after what hangs is read while the others are waited for.
                 runner.give_up()
         try:
             async with asyncio.timeout(grace):
-                while any(runner.busy for runner in self._runners.values()):
+                while self._busy():
                     self._finished.clear()
                     await self._finished.wait()
         except TimeoutError:
