@@ -45,15 +45,14 @@ def _work(described: Described) -> Iterator[str]:
 
 
 def _devices(described: Described, style: Style) -> Iterator[str]:
-    warmest = max((number(values, "celsius") or 0.0 for values in described.instances("sensor").values()), default=0.0)
-    if warmest:
-        yield f"warmest {warmest:.1f} {style.glyphs.degree}"
+    sensors, mounts = described.instances("sensor"), described.instances("filesystem")
+    warm = [celsius for values in sensors.values() if (celsius := number(values, "celsius")) is not None]
+    if warm:
+        yield f"warmest {max(warm):.1f} {style.glyphs.degree}"
     for name, values in described.instances("battery").items():
         if (share := number(values, "percent")) is not None and text(values, "kind") != "device":
             yield f"battery {name} {units.percent(share)} {text(values, 'status')}".rstrip()
-    fullest = max(
-        ((number(values, "percent") or 0.0, mount) for mount, values in described.instances("filesystem").items()),
-        default=None,
-    )
-    if fullest:
-        yield f"{fullest[1]} {units.percent(fullest[0])} full"
+    full = [(share, name) for name, values in mounts.items() if (share := number(values, "percent")) is not None]
+    if full:
+        share, name = max(full)
+        yield f"{name} {units.percent(share)} full"

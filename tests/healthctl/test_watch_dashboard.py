@@ -309,6 +309,25 @@ def test_the_plain_line_says_what_is_wrong(described):
     assert re.match(r"\d\d:\d\d:\d\d critical: memory_pressure, filesystem_filling@/, ", line)
 
 
+@pytest.mark.parametrize(
+    ("celsius", "told"),
+    [([0.0], "0.0"), ([-5.0, None], "-5.0"), ([None, -7.0, -5.0], "-5.0"), ([None], None), ([], None)],
+)
+def test_the_plain_line_tells_of_frost_and_of_no_sensor_that_is_unknown(described, celsius, told):
+    sensors = {"fan": {"rpm": 900.0}} | {f"s{number}": {"celsius": value} for number, value in enumerate(celsius)}
+    line = plain(Described(described("desktop") | {"readings": {"sensor": sensors}}, PLAIN), PLAIN)
+    assert line.partition("warmest ")[2] == ("" if told is None else f"{told} °C")
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"), [([None], ""), ([], ""), ([None, 0.0], "/m1 0.0 % full"), ([7.0, None, 9.0], "/m2 9.0 % full")]
+)
+def test_the_plain_line_takes_no_unknown_file_system_for_an_empty_one(described, shares, told):
+    mounts = {f"/m{number}": {"percent": share} for number, share in enumerate(shares)}
+    line = plain(Described(described("desktop") | {"time": None, "readings": {"filesystem": mounts}}, PLAIN), PLAIN)
+    assert line.removeprefix("ok").removeprefix(", ") == told
+
+
 def test_no_module_of_the_dashboard_reads_a_clock_or_a_terminal():
     here = os.path.dirname(os.path.abspath(dashboard.__code__.co_filename))
     for name in os.listdir(here):
