@@ -30,7 +30,6 @@ class Feed(Poll):
 
     def __init__(self, bus: str, seconds: float | None, metrics: Sequence[str]) -> None:
         super().__init__(bus, seconds)
-        self._wanted = seconds
         self._metrics = metrics
         self._loading: dict[int, str] = {}
         """The addresses of the metrics whose history is on its way, by the numbers of the questions."""
@@ -44,7 +43,7 @@ class Feed(Poll):
     def close(self) -> None:
         """End the connection."""
         super().close()
-        self._watched, self._seconds = None, self._wanted
+        self._watched = None
         self._loading.clear()
 
     @property

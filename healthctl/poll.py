@@ -13,19 +13,19 @@ _PUBLISHED = 0.05
 class Poll(Following):
     """One question at a time, each at the moment when there is something new to know.
 
-    `seconds` between two questions is the daemon's own interval where it is `None`.
+    `seconds` between two questions is the daemon's own interval where it is `None`, or where less brings nothing.
     """
 
     def __init__(self, bus: str, seconds: float | None) -> None:
         super().__init__(bus)
-        self._seconds = seconds
+        self._wanted = self._seconds = seconds
         self._asked = False
         self._shown: object = None
 
     def close(self) -> None:
         """End the connection."""
         super().close()
-        self._asked, self._shown = False, None
+        self._asked, self._shown, self._seconds = False, None, self._wanted
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the answer comes; -1 while none is awaited."""
@@ -66,6 +66,9 @@ class Poll(Following):
         period = self._seconds or interval
         sample = described.get("boot_id"), described.get("seq")
         if sample == self._shown:
+            if period < interval:
+                # It is no replay that is faster than what was recorded.
+                self._seconds, period = None, interval
             self._due = monotonic() + max(0.1, period / 4)
             return None
         self._shown = sample

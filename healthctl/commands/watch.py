@@ -35,6 +35,8 @@ def command(
 ) -> None:
     """Show how the machine is, and go on with each new sample; q or Ctrl-C ends it, h shows the other keys.
 
+    Screens in a file or a pipe, and objects with --json, come no oftener than healthd samples.
+
     With METRIC, write a line of these alone for each sample, as observed: memory.percent, network.rx_bytes_per_second
     for all interfaces, filesystem.percent@/mnt, which may be yet to come.
     """

@@ -14,6 +14,7 @@ from private_bus import eventually
 from recorded_healthd import RecordedHealthd
 
 from healthctl.feed import AT_ONCE, Feed, History
+from healthctl.render.dashboard_series import FAST
 from healthd._dbus_answers import MOST_OF_ONE
 
 pytestmark = pytest.mark.timeout(120)
@@ -335,13 +336,34 @@ def test_not_oftener_than_healthd_samples_nothing_is_watched(healthd_bus, termin
 
 
 def test_where_nothing_can_be_watched_it_asks(bus, described, terminal):
-    machine = described("desktop") | {"interval": 60.0}
+    machine = described("desktop") | {"interval": 2.0}
     with closing(RecordedHealthd(bus.address, machine)) as healthd:
         started = terminal(bus.address, "watch", "-n", "0.5", lines=24)
-        started.shows("every 1 min")
-        healthd.go_on(60.0, percent=77.7)
+        started.shows("every 2 s")
+        healthd.go_on(2.0, percent=77.7)
         started.shows("77.7 %")
         leave(started)
+
+
+def test_what_has_brought_nothing_is_not_asked_for_so_often_again(bus, described):
+    machine = described("desktop") | {"interval": 8.0}
+    with closing(RecordedHealthd(bus.address, machine)) as healthd, closing(Feed(bus.address, 0.25, FAST)) as feed:
+        # A replay may be faster than what was recorded.
+        for _ in range(3):
+            eventually(lambda: list(feed.news()))
+            assert feed.wait <= 0.25
+            healthd.go_on(8.0)
+        eventually(lambda: list(feed.news()))
+        told = healthd.told
+
+        def is_told():
+            return not list(feed.news()) and healthd.told == told + 1 and feed.fileno() < 0
+
+        eventually(is_told)
+        assert 1.5 < feed.wait <= 2.0
+        healthd.go_on(8.0)
+        eventually(lambda: list(feed.news()))
+        assert 7.5 < feed.wait <= 8.0
 
 
 # A line a sample.
