@@ -35,8 +35,8 @@ class Feed(Poll):
         """The addresses of the metrics whose history is on its way, by the numbers of the questions."""
         self._is_busy = False
         """Whether healthd has refused to answer so much at once: it is left alone until there is something new."""
-        self._watched: bool | None = None
-        """Whether there is a watch; `None` while that is open."""
+        self._watched: float | None = None
+        """The interval of the watch, seconds; 0 where there is none, `None` while that is open."""
         self.interval = 1.0
         """healthd's own, seconds."""
 
@@ -49,7 +49,7 @@ class Feed(Poll):
     @property
     def step(self) -> float:
         """How often something comes, seconds."""
-        return self._wanted if self._wanted and self._watched else max(self._wanted or 0.0, self.interval)
+        return self._watched or max(self._wanted or 0.0, self.interval)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when something comes; -1 while nothing is awaited."""
@@ -74,7 +74,8 @@ class Feed(Poll):
             if self._client and self._watched is not None:
                 for sample in self._client.samples():
                     self._is_busy = False
-                    yield sample
+                    if self._watched:
+                        yield sample
             if self._client and self._loading:
                 yield from self._loaded(self._client)
         except Unavailable:
@@ -109,9 +110,12 @@ class Feed(Poll):
         self.interval = interval if interval > 0 else 1.0
         if self._watched is not None or not self._client:
             return
-        self._watched = False
+        self._watched = 0.0
         if self._metrics and self._wanted and self._wanted < self.interval:
             with suppress(Unavailable, UnknownMetric):
-                self._client.watch(self._metrics, self._wanted)
-                # Now it is asked for the rest alone, as often as there is something new.
-                self._watched, self._seconds = True, None
+                watch, accepted = self._client.watch(self._metrics, self._wanted)
+                if accepted < self.interval:
+                    # Now it is asked for the rest alone, as often as there is something new.
+                    self._watched, self._seconds = accepted, None
+                else:
+                    self._client.unwatch(watch)

@@ -335,6 +335,23 @@ def test_not_oftener_than_healthd_samples_nothing_is_watched(healthd_bus, termin
     leave(started)
 
 
+def test_it_says_the_interval_that_healthd_has_made_of_what_was_asked_for(bus, healthd, terminal):
+    healthd("--interval", "60").ready()
+    started = terminal(bus.address, "watch", "-n", "0.4", lines=24)
+    started.shows("every 0.5 s")
+    leave(started)
+
+
+def test_a_watch_that_healthd_makes_as_slow_as_itself_is_none(bus, healthd):
+    healthd("--interval", "0.5").ready()
+    with closing(Feed(bus.address, 0.4, FAST)) as feed:
+        news = []
+        eventually(lambda: news.extend(feed.news()) or len(news) >= 3)
+        assert feed.step == 0.5
+        assert all(isinstance(each, dict) for each in news)
+        assert watches(bus) == "u 0"
+
+
 def test_where_nothing_can_be_watched_it_asks(bus, described, terminal):
     machine = described("desktop") | {"interval": 2.0}
     with closing(RecordedHealthd(bus.address, machine)) as healthd:
