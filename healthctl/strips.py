@@ -17,29 +17,29 @@ _OPEN = 2.5
 class Strip:
     """The cells of one metric; NaN is unknown."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: int) -> None:
         self._cells = array("d", [nan]) * LONGEST
-        self._end = 0
+        self.end = end
         """The number of the cell after the last one."""
 
     def put(self, cell: int, value: float, held: int) -> None:
         """Put a value into a cell, the last one that there is; so many at most are of the value before."""
-        ahead = cell + 1 - self._end
+        ahead = cell + 1 - self.end
         if ahead > 0:
             between = self._cells[-1] if ahead <= held else nan
             self._cells = (self._cells + array("d", [between]) * min(ahead, LONGEST))[-LONGEST:]
-            self._end = cell + 1
+            self.end = cell + 1
         self._cells[-1] = value
 
     def fill(self, begin: int, end: int, value: float) -> None:
         """Put a value into those cells from one to before another that nothing is known of."""
-        for place in range(max(begin - self._end, -LONGEST), min(end - self._end, 0)):
+        for place in range(max(begin - self.end, -LONGEST), min(end - self.end, 0)):
             if isnan(self._cells[place]):
                 self._cells[place] = value
 
     def last(self, count: int, end: int) -> Sequence[float]:
         """Return so many cells before the one that is numbered `end`, oldest first."""
-        late = min(max(end - self._end, 0), count)
+        late = min(max(end - self.end, 0), count)
         known = self._cells[max(LONGEST - count + late, 0) :] if late < count else array("d")
         return array("d", [nan]) * (count - late - len(known)) + known + array("d", [nan]) * late
 
@@ -74,6 +74,10 @@ class Strips:
         self._end = cell + 1
         for address, value in values.items():
             self._strip(address).put(cell, value, self._held)
+        # What came and went is not kept for ever.
+        for address in [name for name, strip in self._strips.items() if strip.end <= self._end - LONGEST]:
+            del self._strips[address]
+            self._asked.discard(address)
 
     def missing(self, addresses: Iterable[str]) -> list[str]:
         """Return those that were not filled with what was before."""
@@ -114,7 +118,7 @@ class Strips:
     def _strip(self, address: str) -> Strip:
         found = self._strips.get(address)
         if found is None:
-            found = self._strips[address] = Strip()
+            found = self._strips[address] = Strip(self._end)
         return found
 
 

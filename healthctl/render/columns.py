@@ -19,7 +19,7 @@ _WIDEST = 11
 
 
 class Columns:
-    """A column for each address that was asked for, and for each instance that came.
+    """A column for each address that was asked for, and for each instance that is there.
 
     `units` are those of the metrics, by `family.field`; from one head to the next there are so many lines.
     """
@@ -46,14 +46,22 @@ class Columns:
         return [*head, self._line(moment, texts, "", width)]
 
     def _choose(self, values: Mapping[str, Any]) -> None:
-        """Have a column for whatever came; who was there once keeps its own."""
+        """Have a column for whatever came; what is gone keeps its own until the next head."""
         self._present |= dict.fromkeys(values)
+        if self._left and self._meant() == self._addresses:
+            return
+        self._present = {address: None for address in self._present if address in values}
+        meant = self._meant()
+        if meant != self._addresses:
+            self._addresses, self._left = meant, 0
+            self._widths = {address: max(_LEAST, *map(cells, self._names(address))) for address in meant}
+
+    def _meant(self) -> list[str]:
+        """Return the addresses that have columns; what was asked for and is not there is one of them."""
         meant: dict[str, None] = {}
         for address in self._asked:
             meant |= dict.fromkeys(resolve([address], self._present) or [address])
-        if list(meant) != self._addresses:
-            self._addresses, self._left = list(meant), 0
-            self._widths = {address: max(_LEAST, *map(cells, self._names(address))) for address in meant}
+        return list(meant)
 
     def _names(self, address: str) -> list[str]:
         """Return the parts of an address that stand one above the other."""

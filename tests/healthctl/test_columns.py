@@ -65,6 +65,20 @@ def test_an_instance_that_comes_has_a_column_and_keeps_it():
     ]
 
 
+def test_what_is_gone_has_no_column_after_the_next_head():
+    address = "network.rx_bytes_per_second@{}".format
+    columns = Columns(["network.rx_bytes_per_second", "cpu.busy"], UNITS, PLAIN, 7)
+    samples = [{address("a"): 1.0, address("b"): 1.0}, *[{address("b"): 1.0}] * 4]
+    heads = [line.split() for line in drawn(columns, *samples) if "@" in line]
+    assert heads == [["@a", "@b"], ["@b"]]
+    # Another one that comes has a head of its own.
+    coming = ({address("lo"): 1.0, address(number): 1.0} for number in range(200))
+    lines = drawn(columns, *coming, width=10_000)
+    assert max(len(line.split()) for line in lines if "@" in line) == 2
+    # What was asked for by its name stays.
+    assert lines[-1].split() == ["00:03:19.0", "1", "B/s", "1", "B/s", "?"]
+
+
 def test_the_head_comes_again_after_so_many_lines():
     columns = Columns(["cpu.busy"], UNITS, PLAIN, 5)
     lines = drawn(columns, *[{"cpu.busy": 1.0}] * 7)

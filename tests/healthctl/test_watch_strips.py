@@ -60,6 +60,29 @@ def test_no_more_cells_are_kept_than_any_screen_has():
     assert known(strips, "a", LONGEST + 2) == [None, None, *map(float, range(LONGEST, 2 * LONGEST))][-LONGEST - 2 :]
 
 
+def test_what_came_and_went_is_forgotten_once_no_screen_shows_it():
+    strips = Strips(1.0, 1.0)
+    for second in range(2 * LONGEST):
+        strips.put(second, {"stays": 1.0, f"veth{second}": 1.0})
+        strips.fill(f"veth{second}", [], BOOTED)
+        # Never known at all.
+        strips.fill(f"new{second}", [], BOOTED)
+    assert known(strips, f"veth{LONGEST}", LONGEST) == [1.0, *[None] * (LONGEST - 1)]
+    # What is forgotten can be asked for again.
+    gone, kept = ([f"veth{second}" for second in part] for part in (range(LONGEST), range(LONGEST, 2 * LONGEST)))
+    assert strips.missing([*gone, *kept]) == gone
+    assert len(strips._strips) <= 2 * LONGEST + 2
+
+
+def test_what_is_unknown_now_has_its_history_and_is_not_asked_for_again_and_again():
+    strips = Strips(1.0, 1.0)
+    put(strips, 100, a=1.0)
+    strips.fill("b", points((98, 2.0), (99, 3.0)), BOOTED)
+    put(strips, 101, a=1.0)
+    assert known(strips, "b", 4) == [2.0, 3.0, 3.0, None]
+    assert strips.missing(["b"]) == []
+
+
 def test_history_fills_what_was_before_and_leaves_what_is_known():
     strips = Strips(1.0, 1.0)
     put(strips, 103, a=7.0)
