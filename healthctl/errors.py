@@ -16,12 +16,32 @@ Each text is one line that a user can act on; `cli.run` writes it, after the fau
 `exit_code`.
 """
 
+import sys
+
 from healthd import protocol
 
 
 def complaint(reason: object) -> str:
     """Return a line for standard error; names from the bus may be part of it, and none moves a cursor."""
     return " ".join(plain(f"healthctl: {reason}").split()) + "\n"
+
+
+class Loss:
+    """Why there is no healthd now, which is said on standard error once as long as it stays the same."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        """Empty where there is one."""
+
+    def say(self, reason: object) -> None:
+        """Say it unless it was said already."""
+        if str(reason) != self.reason:
+            self.reason = str(reason)
+            sys.stderr.write(complaint(reason))
+
+    def over(self) -> None:
+        """Note that healthd has answered."""
+        self.reason = ""
 
 
 def plain(text: str) -> str:

@@ -1,13 +1,12 @@
 """Metrics as they are observed, as often as wanted, over the ends and beginnings of healthd."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
 from healthctl import terminal
 from healthctl._client_answers import Sample
-from healthctl.errors import Unavailable, complaint
+from healthctl.errors import Loss, Unavailable
 from healthctl.following import Following
 from healthctl.place import systemctl
 
@@ -66,11 +65,12 @@ def follow(watch: Watch, show: Callable[[Sample], None], count: int | None) -> N
 
     Raises Unavailable where there is no daemon at the beginning, and UnknownMetric.
     """
-    begun, lost = False, ""
+    begun, loss = False, Loss()
     while count is None or count > 0:
         try:
             for sample in watch.advance():
-                begun, lost = True, ""
+                begun = True
+                loss.over()
                 show(sample)
                 count = None if count is None else count - 1
                 if count == 0:
@@ -78,7 +78,5 @@ def follow(watch: Watch, show: Callable[[Sample], None], count: int | None) -> N
         except Unavailable as error:
             if not begun:
                 raise
-            if str(error) != lost:
-                lost = str(error)
-                sys.stderr.write(complaint(lost))
+            loss.say(error)
         terminal.pause(watch.fileno(), watch.wait)

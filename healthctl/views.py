@@ -2,11 +2,10 @@
 
 import json
 import signal
-import sys
 from typing import ClassVar, Protocol
 
 from healthctl import terminal
-from healthctl.errors import complaint
+from healthctl.errors import Loss
 from healthctl.feed import Feed, History, News
 from healthctl.keys import Keys
 from healthctl.recent import Recent, fill
@@ -58,13 +57,11 @@ class _Roll:
     signals: ClassVar[tuple[signal.Signals, ...]] = (signal.SIGINT,)
 
     def __init__(self) -> None:
-        self._lost = ""
+        self._loss = Loss()
 
     def lost(self, reason: str) -> None:
         """Say once that there is no daemon."""
-        if reason != self._lost:
-            self._lost = reason
-            sys.stderr.write(complaint(reason))
+        self._loss.say(reason)
 
     def heed(self, number: int) -> bool:
         """Tell whether to go on after a signal."""
@@ -90,7 +87,7 @@ class JsonRoll(_Roll):
 
     def take(self, news: News, step: float) -> None:  # noqa: ARG002  # the screen's
         """Write the object."""
-        self._lost = ""
+        self._loss.over()
         terminal.write([json.dumps(news)])
 
 
@@ -105,7 +102,7 @@ class TextRoll(_Roll):
     def take(self, news: News, step: float) -> None:  # noqa: ARG002  # the screen's
         """Write the screen."""
         assert isinstance(news, dict)
-        self._lost = ""
+        self._loss.over()
         lines = status(news, terminal.width(), self._style)
         terminal.write(["", *lines] if self._begun else lines)
         self._begun = True
@@ -121,7 +118,7 @@ class PlainRoll(_Roll):
 
     def take(self, news: News, step: float) -> None:
         """Write the line."""
-        self._lost = ""
+        self._loss.over()
         self._recent.take(news, step)
         # Beside samples that are watched, what is described is the same once more.
         if self._recent.picture and (not isinstance(news, dict) or step >= (number(news, "interval") or 0.0)):

@@ -1,7 +1,6 @@
 """`healthctl log`."""
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import NoReturn
@@ -10,7 +9,7 @@ import click
 
 from healthctl import terminal
 from healthctl.client import Client
-from healthctl.errors import Unavailable, UsageError, complaint
+from healthctl.errors import Loss, Unavailable, UsageError
 from healthctl.options import Settings, shared
 from healthctl.pager import page
 from healthctl.stream import Stream
@@ -109,7 +108,7 @@ def _plain(text: str) -> str:
 
 def _follow(stream: Stream, form: Callable[[str], str]) -> NoReturn:
     """Write events until a signal ends it, or nobody reads any more."""
-    lost = ""
+    loss = Loss()
     while True:
         try:
             for line in stream.advance():
@@ -117,9 +116,7 @@ def _follow(stream: Stream, form: Callable[[str], str]) -> NoReturn:
         except Unavailable as error:
             if not stream.has_answered:
                 raise
-            if str(error) != lost:
-                lost = str(error)
-                sys.stderr.write(complaint(lost))
+            loss.say(error)
         if stream.is_connected:
-            lost = ""
+            loss.over()
         terminal.pause(stream.fileno(), stream.wait)

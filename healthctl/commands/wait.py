@@ -2,7 +2,6 @@
 
 import json
 import select
-import sys
 from collections.abc import Iterable
 from contextlib import closing
 from time import monotonic
@@ -12,7 +11,7 @@ import click
 
 from healthctl import candidates, terminal
 from healthctl.address import similar
-from healthctl.errors import Unavailable, Unmet, complaint
+from healthctl.errors import Loss, Unavailable, Unmet
 from healthctl.naming import is_of
 from healthctl.options import Settings, shared
 from healthctl.render.units import span
@@ -89,24 +88,23 @@ def _wait(verdicts: Verdicts, until: str, timeout: float | None) -> dict[str, An
     """
     end = None if timeout is None else monotonic() + timeout
     last: dict[str, Any] | None = None
-    lost = ""
+    loss = Loss()
     while True:
         try:
             while (health := verdicts.advance()) is not None:
                 if last is None and until not in _ENOUGH:
                     _note(verdicts.known(), until)
-                last, lost = health, ""
+                last = health
+                loss.over()
                 if met(until, health):
                     return health
         except Unavailable as error:
             if last is None:
                 raise
-            if str(error) != lost:
-                lost = str(error)
-                sys.stderr.write(complaint(lost))
+            loss.say(error)
         left = None if end is None else end - monotonic()
         if timeout is not None and left is not None and left <= 0:
-            now = lost or f"the host is {last.get('severity') if last else protocol.UNKNOWN}"
+            now = loss.reason or f"the host is {last.get('severity') if last else protocol.UNKNOWN}"
             raise Unmet(f"{until} did not come within {span(timeout)}: {now}")
         waits = [seconds for seconds in (left, verdicts.wait) if seconds is not None]
         sources = [verdicts.fileno()] if verdicts.fileno() >= 0 else []

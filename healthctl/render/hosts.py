@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from healthctl.render.condition import place
 from healthctl.render.described import Described
 from healthctl.render.line import Span
 from healthctl.render.style import Style
@@ -12,8 +13,6 @@ from healthd import protocol
 
 UNREACHABLE = "unreachable"
 """Where another machine has its severity; the reason, where it has its readings."""
-
-_WORST_FIRST = (protocol.CRITICAL, protocol.WARNING, UNREACHABLE, protocol.UNKNOWN, protocol.NOTICE, protocol.OK)
 
 
 def severity(described: Mapping[str, Any]) -> str:
@@ -26,10 +25,12 @@ def severity(described: Mapping[str, Any]) -> str:
 
 def worst_first(hosts: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the hosts in the order in which somebody would look at them."""
-    found = {name: severity(described) for name, described in hosts.items()}
-    # One that is not known here would be worse than any that is.
-    places = {name: _WORST_FIRST.index(each) if each in _WORST_FIRST else 0 for name, each in found.items()}
-    return {name: hosts[name] for name in sorted(hosts, key=lambda name: places[name])}
+    return dict(sorted(hosts.items(), key=lambda host: _rank(severity(host[1]))))
+
+
+def _rank(found: str) -> tuple[int, bool]:
+    """Return where a host belongs: one that is unreachable before those that are unknown otherwise."""
+    return place(protocol.UNKNOWN if found == UNREACHABLE else found), found != UNREACHABLE
 
 
 def draw(hosts: Mapping[str, dict[str, Any]], width: int, style: Style) -> list[str]:
