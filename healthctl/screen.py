@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import sys
 import termios
@@ -17,6 +18,8 @@ _LEAVE = "\x1b[999H\x1b[2K\x1b[?25h\x1b[?1049l"
 # What is written between them is shown at once, where the terminal knows of that, and without wrapping: a character
 # that is wider than it was taken for spoils no more than its line.
 _BEGIN, _END = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
+_MOMENT = 0.1
+"""How long after the first byte of a key the second one may come, seconds."""
 _REST = "\x1b[K"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -106,6 +109,13 @@ class Screen:
 
     def typed(self) -> str:
         """Return what was typed; "q" when the keyboard is gone."""
+        text = self._read()
+        # Other keys begin like Esc: over a slow line their rest comes a moment later.
+        if text.endswith("\x1b") and select.select([self._keys], [], [], _MOMENT)[0]:
+            text += self._read()
+        return text
+
+    def _read(self) -> str:
         try:
             return os.read(self._keys, 512).decode("ascii", "replace") or "q"
         except OSError:

@@ -1,7 +1,16 @@
+import fcntl
+import os
+import pty
+import sys
+import termios
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from private_bus import eventually
 
 from healthctl.keys import Keys
 from healthctl.render.dashboard_state import COLLAPSED, EXPANDED, USUAL, Ui, press
+from healthctl.screen import Screen
 
 UI = Ui(sections=("CPU", "Memory", "Disks"), overflow=25)
 
@@ -31,6 +40,37 @@ def test_a_sequence_may_come_in_pieces(sequence):
         keys = Keys()
         assert keys.of(sequence[:cut]) == []
         assert keys.of(sequence[cut:] + "q") == ["up", "q"]
+
+
+@pytest.fixture
+def keyboard(monkeypatch):
+    """Return a screen on a terminal of its own, and the descriptors of the two sides of that."""
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "r+b", buffering=0) as keys, open(os.ttyname(slave), "w", encoding="utf-8") as output:
+        monkeypatch.setattr(sys, "stdin", keys)
+        monkeypatch.setattr(sys, "stdout", output)
+        screen = Screen()
+        monkeypatch.undo()
+        screen.enter()
+        yield screen, master, slave
+    os.close(master)
+
+
+def test_an_arrow_whose_bytes_come_apart_is_no_escape(keyboard, monkeypatch):
+    screen, person, program = keyboard
+    monkeypatch.setattr("healthctl.screen._MOMENT", 20.0, raising=False)
+    with ThreadPoolExecutor() as pool:
+        os.write(person, b"\x1b")
+        typed = pool.submit(screen.typed)
+        eventually(lambda: fcntl.ioctl(program, termios.FIONREAD, bytes(4)) == bytes(4))
+        os.write(person, b"[A")
+        assert Keys().of(typed.result(10)) == ["up"]
+
+
+def test_escape_alone_is_told_soon(keyboard):
+    screen, person, _ = keyboard
+    os.write(person, b"\x1b")
+    assert Keys().of(screen.typed()) == ["escape"]
 
 
 def test_q_ends_it_and_nothing_else_does():
