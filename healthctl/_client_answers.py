@@ -86,7 +86,7 @@ def described(text: Any) -> dict[str, Any]:
 
     try:
         content = json.loads(text, parse_constant=lambda _: None)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise Unavailable(f"healthd's description can't be read: {error}") from error
     if not isinstance(content, dict):
         raise Unavailable("healthd's description can't be read: it is no object")

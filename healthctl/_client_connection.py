@@ -5,7 +5,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jeepney import DBusErrorResponse
+from jeepney import DBusErrorResponse, HeaderFields
 from jeepney.auth import AuthenticationError
 from jeepney.bus import get_connectable_addresses
 from jeepney.io.blocking import DBusConnection, prep_socket
@@ -23,17 +23,52 @@ _DISTANT = 3
 _DIALOG = 300.0
 """The longest wait for another machine while ssh may ask a person, seconds."""
 
+_LARGEST = 128 * 2**20
+"""What D-Bus allows a message, bytes."""
+
 _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
 
+class _Garbled(OSError):
+    """What came is no message of D-Bus."""
+
+    def __init__(self) -> None:
+        super().__init__("what came is no D-Bus message")
+
+
 class Connection(DBusConnection):  # type: ignore[misc]  # jeepney carries no types
-    """A connection on which no answer is awaited for ever, the one to Hello included."""
+    """A connection on which no answer is awaited for ever, the one to Hello included.
+
+    Every method that waits raises OSError where the connection is lost, or something else than D-Bus comes.
+    """
 
     def __init__(self, sock: socket.socket, patience: float, tunnel: "Tunnel | None" = None) -> None:
         self.patience = patience
         """The longest wait for an answer, seconds."""
         self._tunnel = tunnel
-        super().__init__(sock)
+        try:
+            super().__init__(sock)
+        except IndexError as error:
+            # Hello was answered by nothing.
+            raise _Garbled from error
+
+    def receive(self, *, timeout: float | None = None) -> Any:
+        """Return the next message; raises TimeoutError where none comes in time."""
+        try:
+            message = super().receive(timeout=timeout)
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001  # jeepney believes what it reads, and stumbles in many ways
+            message = None
+        if message is None or not isinstance(message.header.fields.get(HeaderFields.reply_serial, 0), int):
+            raise _Garbled
+        return message
+
+    def _read_some_data(self, timeout: float | None = None) -> Any:
+        # The next message is what it waits for, however large that says it is.
+        if (self.parser.next_msg_size or 0) > _LARGEST:
+            raise _Garbled
+        return super()._read_some_data(timeout)
 
     def send_and_get_reply(self, message: Any, *, timeout: float | None = None) -> Any:
         """Send a call and return its answer; raises TimeoutError where none comes in time."""
@@ -41,8 +76,7 @@ class Connection(DBusConnection):  # type: ignore[misc]  # jeepney carries no ty
 
     def loss(self, error: OSError) -> str:
         """Say what has become of the connection, of which `error` came."""
-        reason = f"the connection to the bus is lost: {error.strerror or error}"
-        return self._tunnel.reason() if self._tunnel else reason
+        return _loss(error, self._tunnel)
 
     def close(self) -> None:
         """End the connection, and what leads to it."""
@@ -84,12 +118,19 @@ def _through(tunnel: "Tunnel", patience: float) -> Connection:
         reason = tunnel.named(f"the bus there takes no more clients: {error.name}")
     except TimeoutError:
         reason = tunnel.named(f"the bus there has not answered for {patience:.0f} s")
-    except OSError:
-        reason = tunnel.reason()
+    except OSError as error:
+        reason = _loss(error, tunnel)
     except Unavailable as error:
         reason = str(error)
     tunnel.close()
     raise Unavailable(reason)
+
+
+def _loss(error: OSError, tunnel: "Tunnel | None") -> str:
+    """Say what has become of a connection, of which `error` came."""
+    if tunnel:
+        return tunnel.named(str(error)) if isinstance(error, _Garbled) else tunnel.reason()
+    return f"the connection to the bus is lost: {error.strerror or error}"
 
 
 def _directly(bus: str, patience: float) -> Connection:

@@ -41,10 +41,16 @@ def _dial(bus: str) -> "Tunnel | HealthctlError | None":
 def _answer(
     question: Callable[[Client], Any], host: str, bus: str, way: "Tunnel | HealthctlError | None"
 ) -> Answer:  # fmt: skip
+    if isinstance(way, HealthctlError):
+        return _unreachable(host, way)
     try:
-        if isinstance(way, HealthctlError):
-            raise way
         with closing(Client(bus, connection=connect(bus, TIMEOUT, tunnel=way))) as client:
             return Answer(host, question(client))
     except HealthctlError as error:
-        return Answer(host, None, str(error).removeprefix(f"{host}: "))
+        return _unreachable(host, error)
+    except Exception as error:  # noqa: BLE001  # whatever one of them answers, the others are told
+        return Answer(host, None, f"what it answers is none that this healthctl knows: {error!r}")
+
+
+def _unreachable(host: str, error: HealthctlError) -> Answer:
+    return Answer(host, None, str(error).removeprefix(f"{host}: "))

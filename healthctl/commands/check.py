@@ -12,6 +12,7 @@ from healthctl.errors import HealthctlError, UnknownCondition
 from healthctl.naming import is_of, unknown
 from healthctl.options import Settings, shared
 from healthctl.render import condition
+from healthctl.render.described import number, text
 from healthctl.render.style import Style
 from healthd import protocol
 
@@ -85,7 +86,7 @@ def command(context: click.Context, only: tuple[str, ...]) -> None:
         conditions = chosen(client.conditions(), only)
     severity, counting = _verdict(conditions)
     if settings.json:
-        terminal.write([json.dumps({"severity": severity, "reasons": counting, "conditions": conditions})])
+        terminal.write([json.dumps({"severity": severity, "reasons": counting, "conditions": conditions}, default=str)])
     else:
         terminal.write([draw(severity, counting, conditions, terminal.style("never"))])
     context.exit(_CODES.get(severity, protocol.EXIT_UNKNOWN))
@@ -95,7 +96,7 @@ def _verdict(conditions: Conditions) -> tuple[str, list[str]]:
     """Return the severity of conditions, and those that make it so, the worst first."""
     counting = sorted((name for name in conditions if condition.counts(conditions[name])), key=_order(conditions))
     if counting:
-        return str(conditions[counting[0]]["severity"]), counting
+        return text(conditions[counting[0]], "severity") or protocol.UNKNOWN, counting
     return protocol.OK if conditions else protocol.UNKNOWN, []
 
 
@@ -105,24 +106,25 @@ def _several(settings: Settings, only: tuple[str, ...]) -> int:
     from healthctl import hosts  # noqa: PLC0415
 
     verdicts: dict[str, dict[str, Any]] = {}
-    for host, known, problem in hosts.ask(settings.buses, lambda client: client.conditions()):
-        if problem:
-            verdicts[host] = {"severity": protocol.UNKNOWN, "unreachable": problem}
-            continue
-        try:
-            found = chosen(known, only)
-        except UnknownCondition as error:
-            verdicts[host] = {"severity": protocol.UNKNOWN, "problem": str(error)}
-            continue
-        severity, counting = _verdict(found)
-        verdicts[host] = {"severity": severity, "reasons": counting, "conditions": found}
+    for host, verdict, problem in hosts.ask(settings.buses, lambda client: _judged(client, only)):
+        verdicts[host] = {"severity": protocol.UNKNOWN, "unreachable": problem} if problem else verdict
     verdicts = dict(sorted(verdicts.items(), key=lambda each: condition.place(each[1]["severity"])))
     worst = str(next(iter(verdicts.values()))["severity"])
     if settings.json:
-        terminal.write([json.dumps({"severity": worst, "hosts": verdicts})])
+        terminal.write([json.dumps({"severity": worst, "hosts": verdicts}, default=str)])
     else:
         terminal.write(draw_hosts(worst, verdicts, terminal.style("never")))
     return _CODES.get(worst, protocol.EXIT_UNKNOWN)
+
+
+def _judged(client: Client, only: tuple[str, ...]) -> dict[str, Any]:
+    """Return the verdict on one of several machines."""
+    try:
+        found = chosen(client.conditions(), only)
+    except UnknownCondition as error:
+        return {"severity": protocol.UNKNOWN, "problem": str(error)}
+    severity, counting = _verdict(found)
+    return {"severity": severity, "reasons": counting, "conditions": found}
 
 
 def draw_hosts(severity: str, verdicts: Mapping[str, Mapping[str, Any]], style: Style) -> list[str]:
@@ -154,7 +156,7 @@ def chosen(conditions: Conditions, only: Iterable[str]) -> Conditions:
 def draw(severity: str, counting: Iterable[str], conditions: Conditions, style: Style) -> str:
     """Write the line: the verdict, its reasons, and the values of all conditions."""
     reasons = _reasons(counting, conditions, style)
-    values = " ".join(_performance(name, row) for name, row in conditions.items() if row.get("value") is not None)
+    values = " ".join(_performance(name, row) for name, row in conditions.items() if number(row, "value") is not None)
     line = f"HEALTH {severity.upper()} - {_plain(style.clean(reasons))}"
     return f"{line} | {_plain(style.clean(values))}" if values else line
 
@@ -186,7 +188,8 @@ def _order(conditions: Conditions) -> Any:
 def _performance(name: str, row: dict[str, Any]) -> str:
     """Write `'name'=value[unit];warning;critical`, of which the thresholds are those that are known."""
     label = name.replace("'", "''").replace("=", "_")
-    limit = _number(row["threshold"]) if row.get("threshold") is not None else ""
+    threshold = number(row, "threshold")
+    limit = "" if threshold is None else _number(threshold)
     limits = {protocol.WARNING: f";{limit};", protocol.CRITICAL: f";;{limit}"}.get(str(row.get("next")), ";;")
     return f"'{label}'={_number(row['value'])}{_UNITS.get(str(row.get('unit')), '')}{limits}"
 

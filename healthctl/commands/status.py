@@ -47,7 +47,7 @@ def _several(settings: Settings) -> int:
     from healthctl.render.hosts import UNREACHABLE, draw, worst_first  # noqa: PLC0415
 
     answers = hosts.ask(settings.buses, lambda client: client.describe())
-    found = worst_first({host: content or {UNREACHABLE: problem} for host, content, problem in answers})
+    found = worst_first({host: {UNREACHABLE: problem} if problem else content for host, content, problem in answers})
     if settings.json:
         terminal.write([json.dumps(found)])
     else:

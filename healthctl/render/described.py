@@ -1,7 +1,7 @@
 """What `Describe` gives, ready to be shown: every text in it clean, every number a number or unknown."""
 
 from collections.abc import Mapping
-from math import isfinite
+from sys import float_info
 from typing import Any
 
 from healthctl.render.style import Style
@@ -14,7 +14,7 @@ Values = dict[str, Any]
 def number(values: Values, field: str) -> float | None:
     """Return a field's value as a number; `None` where it is unknown."""
     value = values.get(field)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= float_info.max:
         return None
     return float(value)
 

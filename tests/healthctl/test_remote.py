@@ -479,6 +479,25 @@ def test_a_host_that_has_no_such_rule_is_unknown_and_not_unreachable(healthctl):
     assert told.keys() == {"severity", "problem"}
 
 
+def test_a_host_that_does_not_speak_d_bus_costs_the_others_nothing(fleet, healthctl):
+    """It agrees to speak it, and then says something else."""
+    fleet.host("odd", command=r"read auth; printf 'OK 0000\r\n'; read begin; echo xyzzy and so on; cat >/dev/null")
+    done = healthctl("system", "-H", "well,odd")
+    rows = done.stdout.splitlines()[1:]
+    assert [row.split()[:2] for row in rows] == [["odd", "unreachable"], ["well", "ok"]]
+    assert "what came is no D-Bus message" in rows[0]
+    assert (done.returncode, done.stderr) == (3, "")
+    done = healthctl("system", "-H", "well,odd", "check")
+    assert done.stdout.startswith("HEALTH UNKNOWN - unknown: odd; ok: well\n")
+    assert (done.returncode, done.stderr) == (3, "")
+    done = healthctl("system", "-H", "odd", "check")
+    assert done.stdout == "HEALTH UNKNOWN - odd: what came is no D-Bus message\n"
+    assert (done.returncode, done.stderr) == (3, "")
+    assert complains(healthctl("system", "-H", "odd", "get", "load.load1"), 69) == (
+        "healthctl: odd: what came is no D-Bus message\n"
+    )
+
+
 @pytest.mark.usefixtures("sshd")
 def test_all_hosts_are_asked_at_once(silent):
     """The first is not let go before the last has come."""
