@@ -6,6 +6,7 @@ a socket like that of a bus. ssh is asked for no more than that, and ends with u
 
 import ctypes
 import errno
+import fcntl
 import os
 import select
 import shlex
@@ -28,6 +29,8 @@ _CONNECT = 5
 """The longest wait for sshd there, its keys included, seconds."""
 _ENDING = 1.0
 """How long an ssh may take to end, seconds."""
+_SAID = 1 << 16
+"""How much of what ssh says is kept, bytes."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -61,9 +64,12 @@ class Tunnel:
                 self.socket, theirs = socket.socketpair()
                 undo.callback(self.socket.close)
                 with theirs:
-                    # In memory, so that it is never full; of what is said, the last line tells why it ended.
-                    self._said = os.memfd_create("ssh")
+                    # In memory, where nobody waits for a reader; of what is said, the last line tells why it ended.
+                    self._said = os.memfd_create("ssh", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
                     undo.callback(os.close, self._said)
+                    # The other side says it, too: what is more than that is refused, as by a full disk.
+                    os.ftruncate(self._said, _SAID)
+                    fcntl.fcntl(self._said, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
                     self._process = subprocess.Popen(  # noqa: S603  # the user's ssh, and no shell
                         command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._said,
                         preexec_fn=_end_with_parent,  # noqa: PLW1509  # there is one thread
@@ -121,7 +127,7 @@ class Tunnel:
             code = self._process.wait(_ENDING)
         except subprocess.TimeoutExpired:
             return self.named("the connection is lost")
-        lines = os.pread(self._said, 1 << 20, 0).decode(errors="replace").split("\n")
+        lines = os.pread(self._said, _SAID, 0).rstrip(b"\0").decode(errors="replace").split("\n")
         said = next((line.strip() for line in reversed(lines) if line.strip()), "").rstrip(".")
         if code == _NOT_FOUND:
             return self.named("it has no systemd-stdio-bridge, which comes with systemd")

@@ -326,6 +326,29 @@ def test_a_host_that_does_not_answer_is_not_waited_for_without_end(sshd):
     assert is_gone(tunnel._process.pid)
 
 
+def test_what_a_host_says_beside_its_answers_is_kept_to_a_limit(sshd):
+    sshd.host("loud", command="yes a lot >&2")
+    tunnel = Tunnel(Place("system", "loud"), 2.0, asks=False)
+    try:
+        with pytest.raises(Unavailable, match="it has not answered for 2 s"):
+            tunnel.authenticate()
+        kept = os.fstat(tunnel._said)
+        assert kept.st_size == 512 * kept.st_blocks == 1 << 16
+    finally:
+        tunnel.close()
+    assert is_gone(tunnel._process.pid)
+
+
+def test_of_more_than_the_limit_a_reason_is_told_all_the_same(tmp_path, monkeypatch):
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\nyes It is late | head -c 1000000 >&2\nexit 255\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("HEALTHD_SSH", str(program))
+    tunnel = Tunnel(Place("system", "pi4"), 20.0, asks=False)
+    with closing(tunnel), pytest.raises(Unavailable, match=r"^pi4: It i"):
+        tunnel.authenticate()
+
+
 # How ssh is called.
 
 
