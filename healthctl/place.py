@@ -13,7 +13,9 @@ SCHEME = "ssh://"
 
 # Nothing that a shell heeds, and no name that begins as an option does: ssh hands them to a shell where the user's
 # configuration has a ProxyCommand.
-_HOST = r"(?:(?P<user>(?!-)[\w+.@\\-]+)@)?(?:(?P<name>(?!-)[\w.-]+)|\[(?P<ip>[\w.:%]+)\])(?::(?P<port>\d{1,5}))?"
+_HOST = r"(?:(?P<user>(?!-)[\w+.@\\-]+)@)?(?:(?P<name>(?!-)[\w.-]+)|\[(?P<ip>[\w.:%]+)\])(?::(?P<port>[0-9]{1,5}))?"
+
+_LAST_PORT = 65535
 
 
 class Place(NamedTuple):
@@ -38,8 +40,10 @@ def parts(host: str) -> tuple[str, str]:
     found = re.fullmatch(_HOST, host)
     if not found:
         raise UsageError(f"'{host}' is no [USER@]HOST[:PORT]; an IPv6 address stands in brackets")
-    name = found["name"] or found["ip"]
-    return f"{found['user']}@{name}" if found["user"] else name, found["port"] or ""
+    name, port = found["name"] or found["ip"], found["port"] or ""
+    if port and not 1 <= int(port) <= _LAST_PORT:
+        raise UsageError(f"'{host}' is no [USER@]HOST[:PORT]; a port is a number from 1 to {_LAST_PORT}")
+    return f"{found['user']}@{name}" if found["user"] else name, port
 
 
 def by_hand(host: str) -> str:

@@ -103,7 +103,8 @@ def start(bus, *arguments):
 @pytest.mark.parametrize(
     ("host", "name", "port"),
     [("pi4", "pi4", ""), ("pi@pi4.local", "pi@pi4.local", ""), ("nas:2222", "nas", "2222"),
-     ("root@[fe80::1%eth0]:22", "root@fe80::1%eth0", "22"), ("[::1]", "::1", ""), ("a@b@c", "a@b@c", "")],
+     ("root@[fe80::1%eth0]:22", "root@fe80::1%eth0", "22"), ("[::1]", "::1", ""), ("a@b@c", "a@b@c", ""),
+     ("pi4:1", "pi4", "1"), ("pi4:65535", "pi4", "65535")],
 )  # fmt: skip
 def test_a_host_has_a_user_a_name_and_a_port(host, name, port):
     assert place.parts(host) == (name, port)
@@ -129,6 +130,10 @@ def test_a_host_has_a_user_a_name_and_a_port(host, name, port):
         "::1",
         "pi4:",
         "pi4:ssh",
+        "pi4:0",
+        "pi4:65536",
+        "pi4:99999",
+        "pi4:\N{ARABIC-INDIC DIGIT TWO}\N{ARABIC-INDIC DIGIT TWO}",
         "pi4/x",
         "@pi4",
     ],
