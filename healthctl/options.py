@@ -22,9 +22,10 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 def _keep_bus(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    if value and value not in ("system", "session") and (":" not in value or value.startswith(place.SCHEME)):
-        raise click.BadParameter(f"'{value}' is none of system, session or a D-Bus address (unix:path=/…)")
-    _keep(context, parameter, value)
+    try:
+        _keep(context, parameter, value and place.bus(value))
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _keep_hosts(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -79,9 +80,12 @@ def local(function: _F) -> _F:
     @wraps(function)
     def refuse(*arguments: Any, **options: Any) -> Any:
         context = click.get_current_context()
-        if hosts := context.ensure_object(Settings).hosts:
-            there = f"{place.by_hand(hosts[0])} {context.command_path}"
+        settings = context.ensure_object(Settings)
+        if settings.hosts:
+            there = f"{place.by_hand(settings.hosts[0])} {context.command_path}"
             raise UsageError(f"this works with the files of the machine that it runs on; try: {there}")
+        # A bus that is none is refused before anything is written.
+        _ = settings.bus
         return function(*arguments, **options)
 
     return shared(cast(_F, refuse))

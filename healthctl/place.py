@@ -27,6 +27,13 @@ class Place(NamedTuple):
     """As the user has named it; "" is this machine."""
 
 
+def bus(text: str) -> str:
+    """Return what a user has named as a bus, of whichever machine; raises UsageError where it can be none."""
+    if text not in ("system", "session") and (":" not in text or text.startswith(SCHEME)):
+        raise UsageError(f"'{text}' is none of system, session or a D-Bus address (unix:path=/…)")
+    return text
+
+
 def hosts(text: str) -> tuple[str, ...]:
     """Return the hosts of a list like `pi@pi4,nas:2222`, each once; raises UsageError."""
     found = tuple(dict.fromkeys(text.split(",")))

@@ -80,6 +80,12 @@ def test_what_is_set_is_written_and_shown_and_can_be_used(config, place):
     assert fine(config("path")) == f"{drop_in(place)}\n"
 
 
+def test_a_bus_that_is_none_is_refused_before_anything_is_written(healthctl, place):
+    done = healthctl("ssh://pi4/system", "config", "set", "interval", "5", "--reload", "--config", str(place))
+    refused(done, 64, "HEALTHD_BUS: 'ssh://pi4/system' is none of ")
+    assert not place.exists()
+
+
 def test_a_directory_that_is_made_can_be_read_by_another_user_whatever_the_umask_is(config, place):
     before = os.umask(0o077)
     try:

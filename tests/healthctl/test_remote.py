@@ -148,6 +148,27 @@ def test_what_would_be_an_option_of_ssh_is_refused(healthctl):
     assert "'-oProxyCommand=x' is no [USER@]HOST[:PORT]" in line
 
 
+def test_a_port_that_there_is_not_is_refused(healthctl):
+    line = complains(healthctl("system", "-H", "pi4:99999", "status"), 64)
+    assert "'pi4:99999' is no [USER@]HOST[:PORT]; a port is a number from 1 to 65535" in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["status", "--short"], ["get", "load.load1"], ["-H", "nas", "status"], ["collectors"], ["doctor"]]
+)
+def test_the_variable_of_the_bus_names_no_other_machine(recorder, healthctl, arguments):
+    line = complains(healthctl("ssh://pi/system", *arguments), 64)
+    assert line == (
+        "healthctl: HEALTHD_BUS: 'ssh://pi/system' is none of system, session or a D-Bus address (unix:path=/…)\n"
+    )
+    assert not recorder()
+
+
+def test_a_bus_that_is_named_wins_over_a_variable_that_names_none(healthd_bus, healthctl):
+    done = healthctl("ssh://pi/system", "--bus", healthd_bus.address, "get", "-q", "host.hostname")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{os.uname().nodename}\n", "")
+
+
 def test_several_hosts_are_named_once_each():
     assert place.hosts("b,a,b") == ("b", "a")
 
