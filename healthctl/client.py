@@ -19,12 +19,14 @@ from jeepney import (
 
 from healthctl._client_answers import ABSENT, Sample, described, fault, known, points, refusal, sample, source
 from healthctl._client_arguments import condition_path, rule_of, until_usec, usec
-from healthctl._client_connection import TIMEOUT, Connection, connect
+from healthctl._client_connection import TIMEOUT, Connection, connect, dial
 from healthctl._client_questions import Questions
 from healthctl.errors import Busy, HealthctlError, Unavailable, UsageError
 from healthctl.place import place, systemctl
 from healthctl.series import Point
 from healthd import protocol
+
+__all__ = ["TIMEOUT", "Client", "Sample", "connect", "dial", "fault"]
 
 _CHANGE, _DIALOG = 30.0, 300.0
 """The longest waits for a change, without and with a person whom polkit may ask, seconds."""

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from healthctl._client_answers import Sample
-from healthctl.client import Client
+from healthctl.client import Client, Sample
 from healthctl.errors import Busy, Unavailable, UnknownMetric
 from healthctl.poll import Poll
 from healthctl.render.described import number

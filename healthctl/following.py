@@ -3,8 +3,7 @@
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from healthctl._client_connection import TIMEOUT, connect, dial
-from healthctl.client import Client
+from healthctl.client import TIMEOUT, Client, connect, dial
 from healthctl.place import place
 
 if TYPE_CHECKING:

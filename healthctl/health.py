@@ -4,8 +4,7 @@ import json
 from typing import Any
 
 from healthctl import terminal
-from healthctl._client_connection import TIMEOUT
-from healthctl.client import Client
+from healthctl.client import TIMEOUT, Client
 from healthctl.settings import Settings
 from healthd import protocol
 

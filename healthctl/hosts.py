@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from healthctl._client_connection import TIMEOUT, connect, dial
-from healthctl.client import Client
+from healthctl.client import TIMEOUT, Client, connect, dial
 from healthctl.errors import HealthctlError
 
 if TYPE_CHECKING:

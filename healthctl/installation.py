@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from jeepney import DBusAddress, HeaderFields, MessageFlag, MessageType, new_method_call
 
-from healthctl._client_answers import fault
-from healthctl._client_connection import TIMEOUT, connect
+from healthctl.client import TIMEOUT, connect, fault
 from healthctl.errors import Unavailable
 from healthd import protocol
 

@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Any
 
 from healthctl import terminal
-from healthctl._client_answers import Sample
+from healthctl.client import Sample
 from healthctl.errors import Loss, Unavailable
 from healthctl.following import Following
 from healthctl.place import systemctl

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
-from healthctl._client_answers import Sample
+from healthctl.client import Sample
 from healthctl.feed import Feed, History, News
 from healthctl.render.dashboard_rows import Picture
 from healthctl.render.dashboard_series import is_kept, strip_values

@@ -5,8 +5,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from healthctl import terminal
-from healthctl._client_answers import Sample
 from healthctl.address import explained
+from healthctl.client import Sample
 from healthctl.errors import UnknownMetric
 from healthctl.live import Watch, follow
 from healthctl.options import Settings

@@ -59,8 +59,8 @@ def _follow(
     settings: Settings, metrics: tuple[str, ...], seconds: float | None, count: int | None, *, bare: bool
 ) -> None:
     # Only here: who asks once does not wait for them.
-    from healthctl._client_answers import Sample  # noqa: PLC0415
     from healthctl.address import explained  # noqa: PLC0415
+    from healthctl.client import Sample  # noqa: PLC0415
     from healthctl.live import Watch, follow  # noqa: PLC0415
 
     def show(sample: Sample) -> None:
