@@ -5,6 +5,7 @@ import logging
 import math
 import time
 import weakref
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ from healthd.observe._checks import check
 from healthd.observe._files import Roots
 from healthd.observe._oversight import Overseeing, Oversight
 from healthd.observe._problems import RAISED, problem
-from healthd.observe._threads import ProbingRunner
+from healthd.observe._threads import ProbingRunner, Waiting
 
 
 class CollectorType(Protocol):
@@ -150,6 +151,7 @@ class Runner:
         """What is to be told of the configuration with the next sample."""
         self._haste = 1.0
         self._beside: weakref.WeakSet[Runner] = weakref.WeakSet()
+        self._waiting: defaultdict[str, Waiting] = defaultdict(Waiting)
         self.choose(self._collectors.keys())
 
     def faster(self, interval: float) -> "Runner":
@@ -160,6 +162,7 @@ class Runner:
         made = Runner((), self._roots, interval, self._clock, self._ask, oversight=self._oversight)
         made._collectors = self._collectors
         made._haste = HASTE
+        made._waiting = self._waiting
         made._disabled = self._disabled
         self._beside.add(made)
         return made
@@ -319,7 +322,7 @@ class Runner:
         if isinstance(collector, Overseeing):
             collector.oversight = self._oversight
         if isinstance(collector, Probing):
-            return ProbingRunner(collector, self._woken)
+            return ProbingRunner(collector, self._woken, self._waiting[family], beside=self._haste > 1)
         if isinstance(collector, Asking):
             return AskingRunner(collector, self._ask, self._finished.set)
         return CollectorRunner(collector.reading.family, collector.collect)

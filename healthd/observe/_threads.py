@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 
 from healthd import protocol
@@ -17,7 +17,9 @@ DEADLINE = 5.0
 _EARLY = 0.05
 """How much before that it is given up, so that one is not waited for until the next tick for a hair, seconds."""
 GONE = 8
-"""How many threads may wait for what hangs and is gone, before what comes in its place is not read while they do."""
+"""How many threads may wait for what hangs and is gone, before what comes in its place is not read while they do.
+
+How many may wait for those that have been ended, before no other one begins beside the samples."""
 MOST = 64
 """How many threads may wait for what is gone at all; what hangs and is there has one each."""
 
@@ -39,6 +41,8 @@ class _Run:
         self.current = SINGLE
         """The instance that is being read; `SINGLE` while it is not known yet which there are."""
         self.rest: Iterator[tuple[str, _Probe]] | None = None
+        self.skipped = frozenset(skip)
+        """What was known to hang when it began."""
         self.began = self.since = time.monotonic()
         self.ended: float | None = None
         self._left = False
@@ -68,11 +72,21 @@ class _Run:
         while following := self._following(self.rest):
             self._read(*following)
 
+    @property
+    def late(self) -> bool:
+        """Whether what it reads is past its deadline."""
+        return not self.done and time.monotonic() - self.since > DEADLINE - _EARLY
+
     def leave(self) -> str | None:
         """Return the instance that is past its deadline, if one is: another run takes over what comes after it."""
         with self._turn:
-            self._left = not self.done and time.monotonic() - self.since > DEADLINE - _EARLY
+            self._left = self.late
             return self.current if self._left else None
+
+    def stop(self) -> None:
+        """Read nothing after what is being read."""
+        with self._turn:
+            self._left = True
 
     def _following(self, rest: Iterator[tuple[str, _Probe]]) -> tuple[str, _Probe] | None:
         with self._turn:
@@ -96,18 +110,60 @@ class _Run:
                 self.readings[instance] = reading
 
 
-class ProbingRunner:
-    """Runs one collector whose reads can block."""
+class Waiting:
+    """The threads that wait for what hangs in one family, of all who observe it: they share what is known of that."""
 
-    def __init__(self, collector: Probing, woken: Callable[[], None]) -> None:
+    def __init__(self) -> None:
+        self._stuck: dict[threading.Thread, str] = {}
+        """The instance that each waits for."""
+        self._gone: dict[threading.Thread, str] = {}
+        """The same of what is not listed any more."""
+        self._ended: dict[threading.Thread, _Run] = {}
+        """The last runs of those that were ended meanwhile: what they read may hang, or only take its time."""
+
+    def late(self) -> set[str]:
+        """Return the instances that are not to be read."""
+        for each in (self._stuck, self._gone, self._ended):
+            for thread in [thread for thread in each if not thread.is_alive()]:
+                del each[thread]
+        for thread in [thread for thread, run in self._ended.items() if run.late]:
+            self._stuck[thread] = self._ended.pop(thread).current
+        return {*self._stuck.values(), *(self._gone.values() if len(self._gone) >= GONE else ())}
+
+    def hangs(self, thread: threading.Thread, instance: str) -> None:
+        """Take note of a thread that is left to wait."""
+        self._stuck[thread] = instance
+
+    def went(self, instances: Collection[str]) -> None:
+        """Give up what hangs and is not listed any more: what comes in its place is another thing."""
+        for thread in [thread for thread, instance in self._stuck.items() if instance in instances]:
+            self._gone[thread] = self._stuck.pop(thread)
+
+    def ends(self, thread: threading.Thread, run: _Run) -> None:
+        """Take note of a thread that nobody waits for any more, and that is still reading."""
+        run.stop()
+        self._ended[thread] = run
+
+    def require_room(self, *, beside: bool) -> None:
+        """Raise RuntimeError where there can't be another thread; who observes `beside` the samples takes them none."""
+        if (count := len(self._gone)) >= MOST:
+            raise RuntimeError(f"{count} wait for what hung and is gone")
+        if (count := len(self._ended)) >= (GONE if beside else MOST):
+            raise RuntimeError(f"{count} wait for what was read before")
+
+
+class ProbingRunner:
+    """Runs one collector whose reads can block, for the samples or `beside` them."""
+
+    def __init__(
+        self, collector: Probing, woken: Callable[[], None], waiting: Waiting | None = None, *, beside: bool = False
+    ) -> None:
         self.family = collector.reading.family
         self._collector = collector
         self._woken = woken
+        self._waiting = waiting or Waiting()
+        self._beside = beside
         self._run: _Run | None = None
-        self._stuck: dict[str, threading.Thread] = {}
-        """By what hangs: the thread that waits for it."""
-        self._gone: dict[threading.Thread, str] = {}
-        """The same of what is not listed any more."""
         self._work: queue.SimpleQueue[_Run | None] | None = None
         self._thread: threading.Thread | None = None
         self._failures = 0
@@ -122,10 +178,7 @@ class ProbingRunner:
         """Start a run, and say so; what the one before brought must have been taken."""
         if self._run is not None:
             return False
-        self._stuck = {instance: thread for instance, thread in self._stuck.items() if thread.is_alive()}
-        self._gone = {thread: instance for thread, instance in self._gone.items() if thread.is_alive()}
-        late = {*self._stuck, *(self._gone.values() if len(self._gone) >= GONE else ())}
-        skip = {instance: self._late(instance) for instance in late}
+        skip = {instance: self._late(instance) for instance in self._waiting.late()}
         self._run = _Run(self.family, now, skip)
         self._run.before = self._before
         if SINGLE in skip:
@@ -139,6 +192,8 @@ class ProbingRunner:
         if self._work:
             work, self._work = self._work, None
             work.put(None)
+            if self._run and self._thread and not self._run.done:
+                self._waiting.ends(self._thread, self._run)
 
     def give_up(self) -> None:
         """Past its deadline, leave the hanging instance behind: the run goes on without it."""
@@ -153,9 +208,7 @@ class ProbingRunner:
             return None
         self._run, self._before = None, run.readings
         if SINGLE not in run.problems:
-            # What hangs and is not listed any more is given up: what comes in its place is another thing.
-            for instance in self._stuck.keys() - run.problems.keys():
-                self._gone[self._stuck.pop(instance)] = instance
+            self._waiting.went(run.skipped - run.problems.keys())
         if run.problems and any(found.code not in protocol.NO_FAULTS for found in run.problems.values()):
             self._failures += 1
         return Observation(self.family, run.now, run.readings, run.problems, run.ended - run.began, self._failures)
@@ -163,11 +216,11 @@ class ProbingRunner:
     def _leave_behind(self, run: _Run, instance: str) -> _Run:
         """Let the thread wait for the hanging instance alone, and go on with the others in a new one."""
         assert self._thread
-        self._stuck[instance] = self._thread
+        self._waiting.hangs(self._thread, instance)
         self._thread = self._work = None
         successor = _Run(self.family, run.now, run.problems | {instance: self._late(instance)})
         successor.before, successor.readings = run.before, dict(run.readings)
-        successor.rest, successor.began = run.rest, run.began
+        successor.rest, successor.began, successor.skipped = run.rest, run.began, run.skipped
         if instance == SINGLE:
             successor.ended = time.monotonic()
         else:
@@ -192,8 +245,7 @@ class ProbingRunner:
 
     def _started(self, work: "queue.SimpleQueue[_Run | None]") -> threading.Thread:
         """Return a thread that serves; raises RuntimeError where there can't be another one."""
-        if len(self._gone) >= MOST:
-            raise RuntimeError(f"{len(self._gone)} wait for what hung and is gone")
+        self._waiting.require_room(beside=self._beside)
         thread = threading.Thread(target=self._serve, args=(work,), name=f"observe-{self.family.name}", daemon=True)
         thread.start()
         return thread

@@ -13,7 +13,7 @@ from healthd.clock import Instant
 from healthd.model import SINGLE, Observation, Reading, Unit, family, gauge
 from healthd.observe import Runner, _runner, _threads
 from healthd.observe._files import roots
-from healthd.observe._threads import ProbingRunner
+from healthd.observe._threads import ProbingRunner, Waiting
 
 ROOTS = roots()
 # Long enough for a thread to start on a machine that is busy, or emulated.
@@ -115,9 +115,9 @@ def hanging(monkeypatch) -> Iterator[Callable[..., Held]]:
 class Story:
     """A probing runner of its own, one run after the other."""
 
-    def __init__(self, collector: Probes) -> None:
+    def __init__(self, collector: Probes, waiting: Waiting | None = None, *, beside: bool = False) -> None:
         self.woken = 0
-        self.runner = ProbingRunner(collector, self._wake)
+        self.runner = ProbingRunner(collector, self._wake, waiting, beside=beside)
         self._now = 100.0
 
     def _wake(self) -> None:
@@ -131,6 +131,11 @@ class Story:
         """Begin, and wait for what it brings."""
         self.begin()
         return eventually(self.runner.take)
+
+
+def stuck_at(story: Story, instance: str) -> threading.Thread:
+    (thread,) = [thread for thread, found in story.runner._waiting._stuck.items() if found == instance]
+    return thread
 
 
 def values(observation: Observation) -> dict[str, float]:
@@ -188,7 +193,7 @@ def test_what_hangs_is_not_asked_again_and_comes_back_when_it_answers(hanging):
         assert codes(found) == {"a": protocol.TIMEOUT}
         assert values(found) == {"b": 2.0}
     assert held.begun == 1
-    stuck = story.runner._stuck["a"]
+    stuck = stuck_at(story, "a")
     held.released.set()
     eventually(lambda: not stuck.is_alive())
     found = story.observe()
@@ -226,7 +231,7 @@ def test_a_late_result_changes_nothing(hanging):
     story = Story(Probes(a=held, b=following))
     found = story.observe()
     follower.clear()
-    stuck = story.runner._stuck["a"]
+    stuck = stuck_at(story, "a")
     held.released.set()
     eventually(lambda: not stuck.is_alive())
     assert held.returned.is_set()
@@ -243,7 +248,7 @@ def test_a_late_error_changes_nothing(hanging):
     held = hanging(fail)
     story = Story(Probes(a=held, b=well(2.0)))
     found = story.observe()
-    stuck = story.runner._stuck["a"]
+    stuck = stuck_at(story, "a")
     held.released.set()
     eventually(lambda: not stuck.is_alive())
     assert held.returned.is_set()
@@ -346,6 +351,99 @@ def test_where_too_many_threads_wait_for_what_is_gone_there_is_no_other_one_unti
     assert (values(found), codes(found)) == ({"c": 3.0}, {"d": protocol.TIMEOUT})
 
 
+def test_what_hangs_for_one_is_late_for_all_and_for_those_that_come_later_without_another_thread(hanging):
+    held = hanging()
+    before = len(threads())
+    waiting = Waiting()
+    samples = Story(Probes(a=held, b=well(2.0)), waiting)
+    assert codes(samples.observe()) == {"a": protocol.TIMEOUT}
+    for _ in range(20):
+        story = Story(Probes(a=held, b=well(3.0)), waiting, beside=True)
+        found = story.observe()
+        assert (values(found), codes(found)) == ({"b": 3.0}, {"a": protocol.TIMEOUT})
+        story.runner.end()
+    assert held.begun == 1
+    eventually(lambda: len(threads()) - before == 2)
+    held.released.set()
+    eventually(lambda: len(threads()) - before == 1)
+    assert values(samples.observe()) == {"a": 9.0, "b": 2.0}
+
+
+def test_those_that_end_while_they_read_leave_so_many_threads_and_the_samples_have_theirs(hanging, monkeypatch):
+    monkeypatch.setattr(_threads, "DEADLINE", 60.0)
+    held = hanging()
+    before = len(threads())
+    waiting = Waiting()
+    for number in range(30):
+        story = Story(Probes(a=held, b=well(3.0)), waiting, beside=True)
+        story.begin()
+        eventually(lambda number=number: held.begun == min(number + 1, _threads.GONE))
+        story.runner.end()
+    assert (held.begun, len(threads()) - before) == (_threads.GONE, _threads.GONE)
+    found = Story(Probes(a=held), waiting, beside=True).observe()
+    assert found.problem.code == protocol.FAILED
+    assert "8 wait for what was read before" in found.problem.reason
+    # Nobody knows yet that it hangs, and what is only slow is no problem of the samples.
+    samples = Story(Probes(b=well(2.0)), waiting)
+    assert values(samples.observe()) == {"b": 2.0}
+    monkeypatch.setattr(_threads, "DEADLINE", DEADLINE)
+    samples = Story(Probes(a=held, b=well(2.0)), waiting)
+    eventually(lambda: codes(samples.observe()) == {"a": protocol.TIMEOUT})
+    beside = Story(Probes(a=held, b=well(3.0)), waiting, beside=True)
+    found = beside.observe()
+    assert (values(found), codes(found)) == ({"b": 3.0}, {"a": protocol.TIMEOUT})
+    for each in (samples, beside):
+        each.runner.end()
+    held.released.set()
+    eventually(lambda: len(threads()) - before <= 1)
+
+
+def test_what_is_ended_reads_nothing_after_what_it_is_reading(hanging):
+    held, after = hanging(), hanging()
+    story = Story(Probes(a=held, b=after))
+    before = len(threads())
+    story.begin()
+    eventually(lambda: held.begun)
+    story.runner.end()
+    held.released.set()
+    eventually(lambda: len(threads()) == before)
+    assert not after.begun
+
+
+def test_what_is_known_to_hang_since_a_run_began_is_not_taken_for_gone(hanging):
+    """The run was told of all that it listed but that one: another runner found it late meanwhile."""
+    held, slow = hanging(), hanging()
+    waiting = Waiting()
+    samples = Story(Probes(a=well(1.0), b=slow), waiting)
+    samples.begin()
+    eventually(lambda: slow.begun)
+    beside = Story(Probes(a=held), waiting, beside=True)
+    assert codes(beside.observe()) == {"a": protocol.TIMEOUT}
+    slow.released.set()
+    eventually(samples.runner.take)
+    assert list(waiting._stuck.values()).count("a") == 1
+    for each in (samples, beside):
+        each.runner.end()
+
+
+def test_watches_that_come_and_go_at_once_leave_no_thread_each(hanging, monkeypatch):
+    """Each of them has another runner: what is beside the samples for its interval."""
+    monkeypatch.setattr(_runner, "FIRST_GRACE", 0.0)
+    held = hanging()
+    before = len(threads())
+
+    async def run() -> None:
+        runner = Runner([Probes(a=held)], ROOTS, 5.0)
+        for _ in range(100):
+            faster = runner.faster(0.25)
+            faster.choose({"probed"})
+            await faster.sample()
+            faster.end()
+
+    asyncio.run(run())
+    assert len(threads()) - before <= _threads.GONE
+
+
 def test_a_list_of_probes_that_hangs_is_a_problem_of_the_family_at_once_and_asked_by_one_thread(hanging):
     collector = Probes(a=well())
     collector.held = hanging(nothing)
@@ -357,7 +455,7 @@ def test_a_list_of_probes_that_hangs_is_a_problem_of_the_family_at_once_and_aske
         assert found.readings == {}
     assert collector.held.begun == 1
     assert len(threads()) - before == 1
-    stuck = story.runner._stuck[SINGLE]
+    stuck = stuck_at(story, SINGLE)
     collector.held.released.set()
     eventually(lambda: not stuck.is_alive())
     found = story.observe()
