@@ -42,7 +42,7 @@ from healthd._dbus_messages import (
     Variant,
 )
 from healthd._dbus_signals import Signal, Signals
-from healthd._dbus_unicast import Unicast
+from healthd._dbus_unicast import Unicast, dictionary, entry
 from healthd.errors import BusLost, BusUnreachable, CallError, NameTaken, NotAllowed
 
 __all__ = [
@@ -61,6 +61,8 @@ __all__ = [
     "Unicast",
     "Variant",
     "connect",
+    "dictionary",
+    "entry",
 ]
 
 LIBRARY = f"{library.NAME} {library.VERSION}"
@@ -220,9 +222,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def deliver(self, signals: Iterable[tuple[Unicast, bytes]]) -> None:
         """Send signals to one client each, with bodies that are marshalled already, in one go."""
-        messages = [signal.message(next(self._serials), body) for signal, body in signals]
         if self._transport and not self._transport.is_closing():
-            self._transport.write(b"".join(messages))
+            self._transport.write(b"".join([signal.message(next(self._serials), body) for signal, body in signals]))
 
     def close(self) -> None:
         """End the connection after what is unsent, or at once where the bus takes nothing; who waits gets no answer."""

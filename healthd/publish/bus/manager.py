@@ -228,8 +228,8 @@ SIGNALS = (
         "once, then at each multiple of the watch's interval since boot. Gives the number of the watch, when it was "
         "(µs since boot, suspended time included, and µs since 1970 UTC) and values by their addresses, unknown as "
         "for Read. What can't be observed is left out. A value may be older, where observing takes longer than the "
-        "interval. Where the watcher was too slow, the value `lost` (t) is the number of samples that it was not "
-        "told of.",
+        "interval. Where the watcher or the bus was too slow, the value `lost` (t) is the number of samples that it "
+        "was not told of.",
         gives=(
             Argument("watch", "u"),
             Argument("boot_usec", "t"),

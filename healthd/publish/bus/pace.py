@@ -3,13 +3,13 @@
 import asyncio
 import math
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from healthd._dbus_unicast import dictionary, entry
 from healthd.clock import Instant
-from healthd.dbus import Connection, Unicast
+from healthd.dbus import Connection, Unicast, dictionary, entry
 from healthd.model import SINGLE, Metric, Reading
 from healthd.publish.bus.behind import Rhythm
 from healthd.publish.bus.values import wire
@@ -21,7 +21,9 @@ LOST = "lost"
 """The key beside the metrics; they have a dot in their names."""
 
 BACKLOG = 64 * 1024
-"""While this much is unsent no watch is told, bytes: less than what keeps back what everyone is told."""
+"""While this much is unsent no watch is told, bytes: less than what keeps back what everyone is told.
+
+So much is also handed over at once, before it is looked again what is unsent."""
 _FIRST = 0.1
 """After how long a watch is told what is known already, seconds."""
 _EARLY = 0.05
@@ -54,30 +56,48 @@ class Watch:
     """Whether its number is known, so that it can be told."""
     turn: int = -1
     """Of which multiple of the interval its last sample was."""
+    told: int = -1
+    """The same of the last that it was told of."""
+    size: int = 0
+    """Of that one, bytes."""
+    addresses: frozenset[str] = field(init=False)
     families: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.addresses = frozenset(self.asked)
         self.families = frozenset(each.family for each in self.asked.values())
 
 
+def in_order(watches: Iterable[Watch]) -> list[Watch]:
+    """Return watches as they are told where not all can be: one of each user before another one of any.
+
+    Of a user's, those that have waited longest come first, and of the users', those whose samples are small.
+    """
+    before: Counter[int] = Counter()
+    order = []
+    for watch in sorted(watches, key=lambda watch: watch.told):
+        order.append((before[watch.watcher.user], watch.size, watch.number, watch))
+        before[watch.watcher.user] += 1
+    return [watch for *_, watch in sorted(order)]
+
+
 class Frame:
-    """What one sample tells; each value is marshalled once, for all who asked for it."""
+    """What one sample tells those who are told at once; each value is marshalled once, for all who asked for it."""
 
     def __init__(self, instant: Instant, readings: Mapping[str, Mapping[str, Reading]]) -> None:
         self.instant = instant
         self._moments = _MOMENTS.pack(round(instant.since_boot * 1e6), round(instant.time * 1e6))
         self._readings = readings
         self._entries: dict[str, dict[str, bytes]] = {}
-        self._bodies: dict[tuple[str, ...], bytes] = {}
+        self._bodies: dict[frozenset[str], bytes] = {}
 
     def body(self, watch: Watch) -> bytes:
         """Return the body of a watch's Sample."""
         if watch.lost:
             return _NUMBER.pack(watch.number) + self._body(watch.asked, {LOST: entry(LOST, "t", watch.lost)})
-        asked = tuple(watch.asked)
-        shared = self._bodies.get(asked)
+        shared = self._bodies.get(watch.addresses)
         if shared is None:
-            shared = self._bodies[asked] = self._body(watch.asked, {})
+            shared = self._bodies[watch.addresses] = self._body(watch.asked, {})
         return _NUMBER.pack(watch.number) + shared
 
     def _body(self, asked: Mapping[str, Asked], besides: Mapping[str, bytes]) -> bytes:
@@ -117,7 +137,8 @@ class Pace:
         self._taken: dict[str, int] = {}
         """Samples since it was chosen, by family."""
         self._readings: dict[str, Mapping[str, Reading]] = {}
-        self._frame: Frame | None = None
+        self._instant: Instant | None = None
+        """Of the last sample."""
         self._loop = asyncio.get_running_loop()
         self._observing = self._loop.create_task(self._observe())
         self._observing.add_done_callback(self._ended)
@@ -154,10 +175,10 @@ class Pace:
             self._readings |= {each.family.name: each.readings for each in sample.observations}
             for family in families & self._taken.keys():
                 self._taken[family] += 1
-            self._frame = Frame(sample.instant, self._readings)
+            self._instant = sample.instant
             turn = self._turn(sample.instant)
             due = [watch for watch in self.watches.values() if watch.begun and watch.turn < turn]
-            self._tell(self._frame, [watch for watch in due if self._is_known(watch)])
+            self._tell(sample.instant, [watch for watch in due if self._is_known(watch)])
 
     def _is_known(self, watch: Watch) -> bool:
         """Tell whether there are rates of what is watched."""
@@ -172,18 +193,26 @@ class Pace:
 
     def _begin(self, watch: Watch) -> None:
         watch.begun = True
-        if self._frame and watch.number in self.watches and self._is_known(watch):
-            self._tell(self._frame, [watch])
+        if self._instant and watch.number in self.watches and self._is_known(watch):
+            self._tell(self._instant, [watch])
 
-    def _tell(self, frame: Frame, watches: Iterable[Watch]) -> None:
-        keeps_up = self._connection.backlog <= BACKLOG
-        signals = []
-        for watch in watches:
-            watch.turn = self._turn(frame.instant)
-            if keeps_up and watch.watcher.has_room():
-                body = frame.body(watch)
-                watch.watcher.sent(watch.signal.size + len(body))
-                signals.append((watch.signal, body))
-            else:
+    def _tell(self, instant: Instant, watches: Iterable[Watch]) -> None:
+        # It is kept no longer: until the next sample there may be any number of watches, of any addresses.
+        frame, turn = Frame(instant, self._readings), self._turn(instant)
+        signals: list[tuple[Unicast, bytes]] = []
+        size = 0
+        for watch in in_order(watches):
+            watch.turn = turn
+            if self._connection.backlog > BACKLOG or not watch.watcher.has_room():
                 watch.lost += 1
-        self._connection.deliver(signals)
+                continue
+            body = frame.body(watch)
+            watch.told, watch.size = turn, watch.signal.size + len(body)
+            watch.watcher.sent(watch.size)
+            signals.append((watch.signal, body))
+            size += watch.size
+            if size > BACKLOG:
+                self._connection.deliver(signals)
+                signals, size = [], 0
+        if signals:
+            self._connection.deliver(signals)
