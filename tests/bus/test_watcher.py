@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from panel import Panel
 from private_bus import eventually, private_bus
+from raw import Client
 
 from healthd import dbus, protocol
 from healthd.clock import Instant
@@ -134,6 +135,89 @@ def test_who_owes_an_answer_takes_a_place_of_its_user(bus, monkeypatch):
             deaf.watched("tale.length")
 
     asyncio.run(serving(bus, tellers, talk))
+
+
+class Deaf(Panel):
+    """Answers no Ping: what it reads nobody can see."""
+
+    taken = 0
+
+    def receive(self):
+        received = Client.receive(self)
+        self.taken += received.size * (received.fields.get("member") == "Sample")
+        if received.fields.get("member") == "WatchClosed":
+            self.kept.append(received)
+        return received
+
+
+def test_who_takes_nothing_and_asks_on_and_on_is_sent_no_more_for_that(bus, monkeypatch):
+    monkeypatch.setattr(watcher, "PATIENCE", 0.5)
+
+    def talk():
+        with Deaf(bus.address) as deaf, Panel(bus.address) as other:
+            other.watched("tale.length")
+            taken = {}
+            while len(deaf.kept) < 4:
+                number = deaf.watched("tale.text")
+                other.sample()
+                other.sample()
+                deaf.call("Unwatch", "u", number)
+                taken[len(deaf.kept)] = deaf.taken
+            assert {signal.body[1] for signal in deaf.kept} == {protocol.WATCHER_SLOW}
+            most = watcher.WINDOW + 61_000
+            assert watcher.WINDOW <= taken[0] <= most
+            # Once it has room again, as whoever begins anew after a while.
+            assert taken[0] < taken[1] <= taken[2] == taken[3] <= 2 * most
+
+    asyncio.run(serving(bus, Tellers(Telling(60_000)), talk))
+
+
+def test_who_comes_and_goes_and_takes_nothing_is_sent_what_the_window_holds(bus):
+    def talk():
+        with Deaf(bus.address) as deaf, Panel(bus.address) as other:
+            other.watched("tale.length")
+            for _ in range(20):
+                number = deaf.watched("tale.text")
+                for _ in range(2):
+                    other.sample()
+                deaf.call("Unwatch", "u", number)
+            assert deaf.taken <= watcher.WINDOW + 61_000
+
+    asyncio.run(serving(bus, Tellers(Telling(60_000)), talk))
+
+
+def test_who_ends_its_watch_and_has_taken_all_has_its_place_given_back(bus, monkeypatch):
+    monkeypatch.setattr(watches, "MOST_OF_USER", 1)
+
+    def talk():
+        with Panel(bus.address) as client, Panel(bus.address) as other:
+            number = client.watched("tale.text")
+            client.sample()
+            client.call("Unwatch", "u", number)
+            while not client.pings:
+                client.receive()
+            client.driver("GetId")
+            eventually(lambda: not other.watch("tale.text").error)
+            other.sample()
+
+    asyncio.run(serving(bus, Tellers(Telling(10), Telling(10)), talk))
+
+
+def test_where_the_bus_does_not_tell_who_leaves_nobody_watches_and_is_told_so(caplog):
+    limits = '<limit name="max_match_rules_per_connection">1</limit>'
+    with private_bus(limits) as bus:
+
+        def talk():
+            with Panel(bus.address) as first, Panel(bus.address) as second:
+                first.watched("tale.text")
+                number = second.watched("tale.text")
+                assert second.told("WatchClosed").body == [number, protocol.FAILED]
+                first.sample()
+                assert not second.kept
+
+        with caplog.at_level(logging.WARNING):
+            asyncio.run(serving(bus, Tellers(Telling(10)), talk))
+    assert "does not tell when" in caplog.records[0].message
 
 
 def test_who_answers_is_told_on_and_on(bus):

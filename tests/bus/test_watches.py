@@ -551,7 +551,6 @@ def test_who_answers_no_ping_is_sent_what_the_window_holds(bus):
                 received += client.receive().size
         client._socket.settimeout(30)
         assert WINDOW / 2 < received < 3 * WINDOW
-        # To ask anew is to have room again.
         numbers = [client.call("Watch", "asa{sv}", ["load.load1"], {}).error for _ in range(2)]
         assert numbers == [protocol.TOO_MANY_WATCHES] * 2
         assert other.property("WatchCount") == 16

@@ -240,7 +240,8 @@ SIGNALS = (
     Signal(
         "WatchClosed",
         "A watch is over, for the watcher alone: its number and why: slow (the watcher took nothing for a minute; it "
-        "may watch again), stopping (healthd ends), or failed.",
+        "may watch again, and is sent as much once more before it answers), stopping (healthd ends), or failed (it "
+        "can't be observed, or the bus does not tell when the watcher leaves).",
         gives=(Argument("watch", "u"), Argument("reason", "s")),
     ),
 )

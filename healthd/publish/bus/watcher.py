@@ -2,14 +2,16 @@
 
 The bus keeps for a client what it does not read, up to 127 MiB each, and tells nobody. So a client is called from time
 to time: org.freedesktop.DBus.Peer.Ping, which D-Bus libraries answer by themselves, and in its turn. What was sent
-since is bounded, and whoever does not answer is sent no more.
+since is bounded, and whoever does not answer is sent no more: not for asking anew either, but once after its watches
+were closed for it.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
+from healthd import protocol
 from healthd.dbus import LIMITS_EXCEEDED, Connection
 from healthd.errors import BusError, CallError
 from healthd.publish.bus import standard
@@ -20,12 +22,14 @@ _PING_AFTER = WINDOW // 4
 PATIENCE = 60.0
 """How long it may be sent nothing for that before its watches are closed, seconds."""
 
+_log = logging.getLogger(__name__)
+
 
 class Watcher:
     """One connection that watches, of a user whom the bus daemon vouches for, with the numbers of its watches.
 
-    `gone` is called when it has left the bus, `slow` when it has taken nothing for too long, and `idle` when it owes no
-    answer any more.
+    `gone` is called when it has left the bus (with ""), or with why it can't be watched over; `slow` when it has taken
+    nothing for too long, and `idle` when it owes no answer any more.
     """
 
     def __init__(
@@ -34,7 +38,7 @@ class Watcher:
         name: str,
         user: int,
         *,
-        gone: Callable[["Watcher"], None],
+        gone: Callable[["Watcher", str], None],
         slow: Callable[["Watcher"], None],
         idle: Callable[["Watcher"], None],
     ) -> None:
@@ -46,6 +50,9 @@ class Watcher:
         self._idle = idle
         self._untaken = 0
         self._full_since: float | None = None
+        self._closings = 0
+        """How often its watches were closed since it owes an answer."""
+        self._may_begin = False
         self._ping: asyncio.Task[None] | None = None
         self._attending = asyncio.get_running_loop().create_task(self._attend(gone))
 
@@ -55,8 +62,15 @@ class Watcher:
         return self._ping is not None
 
     def begin(self) -> None:
-        """Take note that it asks for a watch: there is room again for whatever it was sent before."""
-        self._untaken, self._full_since = 0, None
+        """Take note that it asks for a watch: once after its watches were closed, there is room again."""
+        if self._may_begin:
+            self._may_begin, self._untaken, self._full_since = False, 0, None
+
+    def is_done(self) -> bool:
+        """Tell whether it neither watches nor owes an answer; it owes one for whatever it was sent."""
+        if self._untaken and not self.watches and self._ping is None:
+            self._ping = asyncio.get_running_loop().create_task(self._ask())
+        return not self.watches and self._ping is None
 
     def has_room(self) -> bool:
         """Tell whether it may be sent more."""
@@ -65,7 +79,9 @@ class Watcher:
             return True
         now = time.monotonic()
         self._full_since = self._full_since or now
-        if now - self._full_since > PATIENCE:
+        if self.watches and now - self._full_since > PATIENCE:
+            self._closings += 1
+            self._may_begin, self._full_since = self._closings == 1, None
             self._slow(self)
         return False
 
@@ -82,13 +98,18 @@ class Watcher:
             self._ping.cancel()
             self._ping = None
 
-    async def _attend(self, gone: Callable[["Watcher"], None]) -> None:
+    async def _attend(self, gone: Callable[["Watcher", str], None]) -> None:
         left = asyncio.Event()
-        # Without a bus there is nobody either.
-        with suppress(BusError):
+        reason = ""
+        try:
             async with self._connection.departure(self.name, left.set):
                 await left.wait()
-        gone(self)
+        except BusError as error:
+            # Without a bus there is nobody either.
+            if not self._connection.lost.done():
+                reason = protocol.FAILED
+                _log.warning("the bus does not tell when %s leaves, so that it can't watch: %s", self.name, error)
+        gone(self, reason)
 
     async def _ask(self) -> None:
         """Have it answer: then it has taken all that was sent before."""
@@ -97,10 +118,12 @@ class Watcher:
             await self._connection.call(self.name, "/", standard.PEER.name, "Ping", wait=None)
         except CallError as error:
             # Any answer is one; this one is the bus daemon's, which can't hand it the call.
-            if error.name == LIMITS_EXCEEDED:
+            if error.name == LIMITS_EXCEEDED and self.watches:
                 before = 0
         except BusError:
             return
         self._ping = None
+        if before:
+            self._closings, self._may_begin = 0, False
         self._untaken = max(self._untaken - before, 0)
         self._idle(self)

@@ -144,8 +144,8 @@ class Watches:
             if count >= most:
                 raise CallError(protocol.TOO_MANY_WATCHES, f"there can't be more than {most} {what}")
 
-    def _gone(self, watcher: Watcher) -> None:
-        self._close(watcher, list(watcher.watches), "")
+    def _gone(self, watcher: Watcher, reason: str) -> None:
+        self._close(watcher, list(watcher.watches), reason)
         watcher.end()
         self._watchers.pop(watcher.name, None)
 
@@ -160,7 +160,7 @@ class Watches:
 
     def _settle(self, watcher: Watcher) -> None:
         """Forget a client that neither watches nor owes an answer."""
-        if not watcher.watches and not watcher.owes and self._watchers.get(watcher.name) is watcher:
+        if self._watchers.get(watcher.name) is watcher and watcher.is_done():
             del self._watchers[watcher.name]
             watcher.end()
 
