@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,8 @@ from healthd.worker import Worker
 
 _log = logging.getLogger(__name__)
 
+_FILES = 16384
+"""How many files may be open, where that is allowed: each interval that clients watch at has its own."""
 _STARTING = 30.0
 """How long a start may take beside that, seconds."""
 _BEFORE_SERVING = 2
@@ -224,6 +227,7 @@ class Daemon:
         Raises BusError where the bus can't be had at start (later it is waited for), and BadRecording at the end of a
         replay of which parts could not be read.
         """
+        _allow_files()
         loop = asyncio.get_running_loop()
         living = loop.create_task(self._live())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -320,6 +324,16 @@ class Daemon:
         self._others.close()
         if self._presence:
             await self._presence.end()
+
+
+def _allow_files() -> None:
+    """Have as many files as are wanted, up to the hard limit: a shell gives 1024 (getrlimit(2))."""
+    with suppress(OSError, ValueError):  # the service's filter of system calls may forbid it
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # There, infinity is less than any number.
+        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _nothing() -> None:

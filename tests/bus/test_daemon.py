@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -19,6 +20,14 @@ def run(*options, **environment):
         [sys.executable, "-m", "healthd", *options],
         capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment},
     )  # fmt: skip
+
+
+def started(limits, *options):
+    """Start a healthd from a shell that has limited itself."""
+    daemon = Healthd.__new__(Healthd)
+    command = [sys.executable, "-m", "healthd", *options]
+    daemon.start(["sh", "-c", f'{limits} && exec "$@"', "sh", *command])
+    return daemon
 
 
 def events(daemon):
@@ -250,3 +259,18 @@ def test_a_reload_before_it_serves_is_not_told_as_readiness(tmp_path):
         connection.close()
         assert daemon.process.wait(20) == 0
         daemon.stop()
+
+
+@pytest.mark.parametrize(
+    ("limits", "allowed"),
+    [("ulimit -Sn 256", 16384), ("ulimit -n 512 && ulimit -Sn 256", 512), ("ulimit -Sn 17000", 17000)],
+)
+def test_it_may_open_as_many_files_as_watches_take_where_that_is_allowed(bus, limits, allowed):
+    if (hard := resource.getrlimit(resource.RLIMIT_NOFILE)[1]) != resource.RLIM_INFINITY and hard < allowed:
+        pytest.skip(f"no more than {hard} files are allowed here")
+    daemon = started(limits, "--bus", bus.address, "--no-record")
+    try:
+        daemon.ready()
+        assert resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)[0] == allowed
+    finally:
+        assert daemon.stop() == 0
