@@ -53,7 +53,7 @@ FIRST_RATES = 0.1
 _FIRST = 2
 RETRY = 60.0
 """How often something unsupported is tried again, seconds."""
-HASTE = 10.0
+FASTER = 10.0
 """How much oftener than it says a family may be observed for those who want that."""
 _EARLY = 0.05
 
@@ -149,7 +149,7 @@ class Runner:
         """What the interval was when the last sample was taken."""
         self._configured: Mapping[str, Any] | None = None
         """What is to be told of the configuration with the next sample."""
-        self._haste = 1.0
+        self._factor = 1.0
         self._beside: weakref.WeakSet[Runner] = weakref.WeakSet()
         self._waiting: defaultdict[str, Waiting] = defaultdict(Waiting)
         self.choose(self._collectors.keys())
@@ -161,7 +161,7 @@ class Runner:
         """
         made = Runner((), self._roots, interval, self._clock, self._ask, oversight=self._oversight)
         made._collectors = self._collectors
-        made._haste = HASTE
+        made._factor = FASTER
         made._waiting = self._waiting
         made._disabled = self._disabled
         self._beside.add(made)
@@ -288,7 +288,7 @@ class Runner:
             # One that is not done with its last run stays due.
             if due and runner.begin(now):
                 self._begun[name] = runner
-                self._schedule(runner, now, max(runner.family.every / self._haste, self.interval))
+                self._schedule(runner, now, max(runner.family.every / self._factor, self.interval))
         if self._busy():
             await self._wait(FIRST_GRACE if first else GRACE)
         observations = [found for runner in self._begun.values() if (found := self._take(runner, now))]
@@ -322,7 +322,7 @@ class Runner:
         if isinstance(collector, Overseeing):
             collector.oversight = self._oversight
         if isinstance(collector, Probing):
-            return ProbingRunner(collector, self._woken, self._waiting[family], beside=self._haste > 1)
+            return ProbingRunner(collector, self._woken, self._waiting[family], beside=self._factor > 1)
         if isinstance(collector, Asking):
             return AskingRunner(collector, self._ask, self._finished.set)
         return CollectorRunner(collector.reading.family, collector.collect)

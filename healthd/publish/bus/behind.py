@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from healthd.model import Point, Source
 
 
-class Rhythm(Source, Protocol):
+class Faster(Source, Protocol):
     """Observes some families beside all others, until it is ended."""
 
     def choose(self, families: Collection[str]) -> None:
@@ -35,7 +35,7 @@ class Control(Protocol):
         """
 
     @property
-    def faster(self) -> Callable[[float], Rhythm] | None:
+    def faster(self) -> Callable[[float], Faster] | None:
         """What makes something that observes at an interval (seconds), as families allow; `None`: nothing can."""
 
 

@@ -1,4 +1,4 @@
-"""What is observed for watches: one rhythm for all that have the same interval, of what they ask for together."""
+"""What is observed for watches: one pace for all that have the same interval, of what they ask for together."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from healthd.clock import Instant
 from healthd.dbus import Connection, Unicast, dictionary, entry
 from healthd.model import SINGLE, Metric, Reading
-from healthd.publish.bus.behind import Rhythm
+from healthd.publish.bus.behind import Faster
 from healthd.publish.bus.values import wire
 from healthd.publish.bus.watcher import Watcher
 
@@ -127,7 +127,7 @@ class Pace:
     """
 
     def __init__(
-        self, connection: Connection, source: Rhythm, interval: float, failed: Callable[["Pace", BaseException], None]
+        self, connection: Connection, source: Faster, interval: float, failed: Callable[["Pace", BaseException], None]
     ) -> None:
         self.watches: dict[int, Watch] = {}
         self._connection = connection
