@@ -128,8 +128,10 @@ def test_rights_that_were_lent_are_not_lent_to_the_pager(healthd_bus, terminal, 
 
 def test_ctrl_c_in_the_pager_leaves_it_alone(healthd_bus, terminal, pager):
     """less stops a search by it: whoever waits for it must not end before."""
-    command = through(pager("trap 'echo heard' INT; echo ready; read line < /dev/tty; echo left"), "metrics")
-    shown = terminal(healthd_bus.address, command=command)
+    # It says that it is ready once it sleeps in read: a signal that comes before waits for what is read.
+    sleeps = "(until grep -q '^State:.S' /proc/$$/status; do :; done; echo ready) &"
+    script = pager(f"trap 'echo heard' INT; {sleeps} read line < /dev/tty; echo left")
+    shown = terminal(healthd_bus.address, command=through(script, "metrics"))
     shown.shows("ready")
     shown.type(b"\x03")
     shown.shows("heard")
