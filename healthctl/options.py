@@ -11,7 +11,7 @@ from healthctl.errors import UsageError
 from healthctl.settings import Settings
 from healthd import protocol
 
-__all__ = ["Settings", "local", "shared"]
+__all__ = ["Settings", "interval", "local", "shared"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -65,6 +65,18 @@ _OPTIONS = (
         "--no-pager", is_flag=True, callback=_keep, expose_value=False, help="Write to the terminal, however long."
     ),
 )
+
+
+def interval(words: str) -> Callable[[_F], _F]:
+    """Give a command the option of how often to look, `seconds`, as healthd allows it."""
+    return click.option(
+        "-n",
+        "--interval",
+        "seconds",
+        type=click.FloatRange(min=protocol.MIN_WATCH_INTERVAL, max=3600),
+        metavar="SECONDS",
+        help=f"{words}  [default: as often as healthd samples]",
+    )
 
 
 def shared(function: _F) -> _F:

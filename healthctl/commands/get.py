@@ -8,7 +8,7 @@ import click
 
 from healthctl import candidates, values
 from healthctl.errors import UnknownMetric, UsageError
-from healthctl.options import Settings, shared
+from healthctl.options import Settings, interval, shared
 
 _EXAMPLES = """\b
 Examples:
@@ -23,14 +23,7 @@ Examples:
 @click.argument("metrics", metavar="METRIC...", nargs=-1, required=True, shell_complete=candidates.metrics)
 @click.option("-q", "--quiet", is_flag=True, help="The values alone, each in a line; 69 where one is unknown.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with each new sample; Ctrl-C ends it.")
-@click.option(
-    "-n",
-    "--interval",
-    "seconds",
-    type=click.FloatRange(min=0.25, max=3600),
-    metavar="SECONDS",
-    help="With --follow: how often.  [default: as often as healthd samples]",
-)
+@interval("With --follow: how often.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="With --follow: end after so many samples.")
 @shared
 @click.pass_context

@@ -4,7 +4,7 @@ import click
 
 from healthctl import candidates
 from healthctl.errors import UsageError
-from healthctl.options import Settings, shared
+from healthctl.options import Settings, interval, shared
 
 _EXAMPLES = """\b
 Examples:
@@ -18,14 +18,7 @@ Examples:
 
 @click.command("watch", short_help="How the machine is, live; or some metrics, a line a sample.", epilog=_EXAMPLES)
 @click.argument("metrics", metavar="[METRIC]...", nargs=-1, shell_complete=candidates.metrics)
-@click.option(
-    "-n",
-    "--interval",
-    "seconds",
-    type=click.FloatRange(min=0.25, max=3600),
-    metavar="SECONDS",
-    help="How often to look.  [default: as often as healthd samples]",
-)
+@interval("How often to look.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="With METRIC: end after so many samples.")
 @click.option("--plain", is_flag=True, help="Write a line of words for each sample, as a screen reader likes it.")
 @shared
