@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 import pytest
@@ -35,6 +35,15 @@ class Other(Reading):
     """What is observed each tick as well."""
 
     value: float | None = gauge(Unit.LOAD, "A value.")
+
+
+async def begun(runner: Runner) -> AsyncIterator[None]:
+    """Take the two samples of which there are rates, and return the ticks from then on."""
+    ticks = runner.ticks()
+    for _ in range(2):
+        await anext(ticks)
+        await runner.sample()
+    return ticks
 
 
 class Counting:
@@ -109,10 +118,7 @@ def test_what_is_chosen_later_is_observed_twice_at_once_and_the_others_when_they
         runner = Runner([counting(Quick), counting(Other)], roots(), 3600.0)
         faster = runner.faster(3600.0)
         faster.choose({"quick"})
-        ticks = faster.ticks()
-        for _ in range(2):
-            await anext(ticks)
-            await faster.sample()
+        ticks = await begun(faster)
         coming = asyncio.ensure_future(anext(ticks))
         done, _ = await asyncio.wait([coming], timeout=0.1)
         assert not done
@@ -139,10 +145,7 @@ def test_what_hurries_takes_what_is_beside_it_along():
         runner = Runner([counting(Quick)], roots(), 3600.0)
         faster = runner.faster(3600.0)
         faster.choose({"quick"})
-        ticks = faster.ticks()
-        for _ in range(2):
-            await anext(ticks)
-            await faster.sample()
+        ticks = await begun(faster)
         runner.hurry()
         async with asyncio.timeout(5):
             await anext(ticks)
