@@ -55,7 +55,8 @@ class Explaining(Protocol):
         """Return all conditions by their names, those that are ok too.
 
         Each: rule, instance, severity, since, value, threshold, headroom, metric, unit, summary, pending,
-        inhibited_by, acknowledged_by, and next: the severity that it would have beyond the threshold.
+        inhibited_by, acknowledged_by, next: the severity that it would have beyond the threshold; and whatever decided,
+        own_value and own_unit of what the rule looks at, with bounds on that: sign and threshold by severity.
         """
 
     def explain(self, name: str) -> Mapping[str, Any]:

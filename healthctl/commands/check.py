@@ -156,7 +156,9 @@ def chosen(conditions: Conditions, only: Iterable[str]) -> Conditions:
 def draw(severity: str, counting: Iterable[str], conditions: Conditions, style: Style) -> str:
     """Write the line: the verdict, its reasons, and the values of all conditions."""
     reasons = _reasons(counting, conditions, style)
-    values = " ".join(_performance(name, row) for name, row in conditions.items() if number(row, "value") is not None)
+    values = " ".join(
+        _performance(name, row) for name, row in conditions.items() if number(row, "own_value") is not None
+    )
     line = f"HEALTH {severity.upper()} - {_plain(style.clean(reasons))}"
     return f"{line} | {_plain(style.clean(values))}" if values else line
 
@@ -186,12 +188,20 @@ def _order(conditions: Conditions) -> Any:
 
 
 def _performance(name: str, row: dict[str, Any]) -> str:
-    """Write `'name'=value[unit];warning;critical`, of which the thresholds are those that are known."""
+    """Write `'name'=value[unit];warning;critical` of what the rule looks at: always the same, whatever decided."""
     label = name.replace("'", "''").replace("=", "_")
-    threshold = number(row, "threshold")
-    limit = "" if threshold is None else _number(threshold)
-    limits = {protocol.WARNING: f";{limit};", protocol.CRITICAL: f";;{limit}"}.get(str(row.get("next")), ";;")
-    return f"'{label}'={_number(row['value'])}{_UNITS.get(str(row.get('unit')), '')}{limits}"
+    bounds = row.get("bounds")
+    known = bounds if isinstance(bounds, dict) else {}
+    limits = ";".join(_range(known.get(severity)) for severity in (protocol.WARNING, protocol.CRITICAL))
+    return f"'{label}'={_number(row['own_value'])}{_UNITS.get(str(row.get('own_unit')), '')};{limits}"
+
+
+def _range(bound: Any) -> str:
+    """Write from where on it is a problem as such a range: `90` for what is above, `90:` for what is below."""
+    if bound is None:
+        return ""
+    sign, threshold = bound
+    return f"{_number(threshold)}:" if sign.startswith("<") else _number(threshold)
 
 
 def _number(value: float) -> str:

@@ -99,13 +99,37 @@ class Judging:
 
     def seen(self, state: State) -> State:
         """Return a state with the value that there is now; of one that is not calm it is that which decided."""
-        entry = self._snapshot.entries.get(self._rule.family.name, {}).get(state.instance)
-        if not state.is_calm or entry is None or not (entry.status.available or self._rule.judges_problems):
+        entry = self._available(state)
+        if not state.is_calm or entry is None:
             return state
+        return state._replace(**self._evidence(state, entry, self._value(state, entry)))
+
+    def own(self, state: State) -> tuple[Any, dict[str, tuple[str, float]]]:
+        """Return the rule's own value now, whatever decided, and the bound that each severity has on it, with its sign.
+
+        `None` where it is unknown, and no bound of what is no number.
+        """
+        entry = self._available(state)
+        if entry is None:
+            return None, {}
+        bounds = {
+            level.severity: (bound.sign, float(bound.against(self._snapshot, entry)))
+            for level in self._rule.levels
+            for bound in level.enter.bounds
+            if bound.field is None and bound.sign[0] in "<>"
+        }
+        return self._value(state, entry), bounds
+
+    def _available(self, state: State) -> Entry | None:
+        """Return what is known of an instance that can be judged."""
+        entry = self._snapshot.entries.get(self._rule.family.name, {}).get(state.instance)
+        return entry if entry and (entry.status.available or self._rule.judges_problems) else None
+
+    def _value(self, state: State, entry: Entry) -> Any:
         value = self._rule.raw(self._snapshot, entry)
         if self._rule.operator:
             value = self._rule.operator.look(state.memory, value, self._clock, self._rule.window).value
-        return state._replace(**self._evidence(state, entry, value))
+        return value
 
     def _evidence(self, state: State, entry: Entry, value: Any) -> dict[str, Any]:
         """Return what is compared, and with what."""

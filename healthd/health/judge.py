@@ -103,8 +103,12 @@ class Judge:
 
     def _listed(self, state: State) -> dict[str, Any]:
         rule = self._by_name[state.rule]
+        own: Any = None
+        bounds: Mapping[str, tuple[str, float]] = {}
         if self._snapshot:
-            state = Judging(rule, self._snapshot, self._states.clock, {}).seen(state)
+            judging = Judging(rule, self._snapshot, self._states.clock, {})
+            own, bounds = judging.own(state)
+            state = judging.seen(state)
         return {
             "rule": state.rule,
             "instance": state.instance,
@@ -117,6 +121,9 @@ class Judge:
             "threshold": _number(state.threshold),
             "next": decisive(rule, state).severity,
             "headroom": _headroom(rule, state),
+            "own_value": _number(own),
+            "own_unit": rule.scale.unit.value,
+            "bounds": bounds,
             "pending": state.is_pending,
             "inhibited_by": state.inhibited_by,
             "acknowledged_by": state.acknowledged.who if state.acknowledged else "",

@@ -227,3 +227,39 @@ def test_headroom_is_that_of_what_keeps_it_from_coming(watched):
         listed = watched.judge.listed()
         assert (listed["both"]["headroom"], listed["either"]["headroom"]) == (both, either)
         assert listed["word"]["headroom"] is None
+
+
+def test_beside_what_decided_the_own_value_is_told_with_its_bounds(watched):
+    rules = {
+        "either": {
+            "metric": "tank.percent",
+            "warning": {"enter": "spare_bytes < 100 or percent > 5 or >= 90%"},
+            "critical": {"enter": "> 95%"},
+        },
+        "soon": RULES["soon"],
+        "word": {"metric": "tank.mode", "warning": {"enter": "== bad"}},
+        "fast": {
+            "metric": "pump.speed",
+            "limit": {"metric": "pump.strokes", "from": 1, "to": 9, "else": 9},
+            "warning": {"enter": "> limit - 2"},
+        },
+    }
+    watched.judge = Judge(made(rules))
+    watched.machine.set(Pump, "x", speed=3.0, strokes=8.0)
+    watched.set(percent=50.0, spare_bytes=50)
+
+    def told(name):
+        condition = watched.judge.listed()[name]
+        return condition["own_value"], condition["own_unit"], condition["bounds"]
+
+    for _ in range(2):
+        # Whether it is ok or not: the other field has decided.
+        assert told("either") == (50.0, "percent", {"warning": (">=", 90.0), "critical": (">", 95.0)})
+        watched.set(1200.0)
+    assert watched.judge.listed()["either"]["metric"] == "tank.spare_bytes"
+    assert told("soon") == (None, "seconds", {"warning": ("<", 60.0)})
+    assert told("word") == (None, "", {})
+    assert told("fast@x")[0::2] == (3.0, {"warning": (">", 6.0)})
+    watched.machine.fail(Pump, "x")
+    watched.set()
+    assert told("fast@x")[0::2] == (None, {})

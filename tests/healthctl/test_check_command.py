@@ -16,12 +16,16 @@ FULL = {
     "rule": "filesystem_space", "instance": "/", "severity": "warning", "since_usec": 1, "unit": "percent",
     "summary": "A file system is nearly full.", "metric": "filesystem.percent", "value": 92.4, "threshold": 90.0,
     "next": "warning", "pending": False, "inhibited_by": None, "acknowledged_by": None,
+    "own_value": 92.4, "own_unit": "percent", "bounds": {"warning": [">=", 90.0], "critical": [">=", 97.0]},
 }  # fmt: skip
-FINE = FULL | {"severity": "ok", "value": 27.0}
-LOST = FULL | {"summary": "A network interface has lost its link.", "unit": None, "value": None, "threshold": None}
+FINE = FULL | {"severity": "ok", "value": 27.0, "own_value": 27.0}
+LOST = FULL | {
+    "summary": "A network interface has lost its link.", "unit": None, "value": None, "threshold": None,
+    "own_value": None, "own_unit": None, "bounds": {},
+}  # fmt: skip
 
 # Monitoring Plugins Development Guidelines, "Performance data": 'label'=value[UOM];[warn];[crit].
-VALUE = re.compile(r"'((?:[^'=|]|'')+)'=(-?\d+(?:\.\d+)?)(%|B|s|us|);(-?\d+(?:\.\d+)?|);(-?\d+(?:\.\d+)?|)")
+VALUE = re.compile(r"'((?:[^'=|]|'')+)'=(-?\d+(?:\.\d+)?)(%|B|s|us|);((?:-?\d+(?:\.\d+)?:?)?);((?:-?\d+(?:\.\d+)?:?)?)")
 
 
 def line(severity, counting, **conditions):
@@ -30,7 +34,7 @@ def line(severity, counting, **conditions):
 
 def test_the_verdict_its_reasons_and_the_values_are_one_line():
     words = "filesystem_space@/ is warning: A file system is nearly full (92.4 %, threshold 90.0 %)"
-    expected = f"HEALTH WARNING - {words} | 'filesystem_space@/'=92.4%;90; 'home'=27%;90;"
+    expected = f"HEALTH WARNING - {words} | 'filesystem_space@/'=92.4%;90;97 'home'=27%;90;97"
     assert draw("warning", ["filesystem_space@/"], {"filesystem_space@/": FULL, "home": FINE}, Style()) == expected
 
 
@@ -48,7 +52,7 @@ def test_what_is_unknown_says_no_more_than_that():
 
 
 def test_without_a_reason_it_says_how_much_was_judged_and_what_does_not_count():
-    assert line("ok", [], a=FINE, b=LOST | {"severity": "ok"}) == "HEALTH OK - conditions judged: 2 | 'a'=27%;90;"
+    assert line("ok", [], a=FINE, b=LOST | {"severity": "ok"}) == "HEALTH OK - conditions judged: 2 | 'a'=27%;90;97"
     noted = line("ok", [], a=FINE, b=LOST | {"acknowledged_by": "ada"})
     assert noted.startswith("HEALTH OK - conditions judged: 2, of which do not count: b | ")
     assert line("unknown", []) == "HEALTH UNKNOWN - conditions judged: 0"
@@ -56,15 +60,23 @@ def test_without_a_reason_it_says_how_much_was_judged_and_what_does_not_count():
 
 @pytest.mark.parametrize(
     ("change", "expected"),
-    [({"next": "critical", "threshold": 97.0}, "=92.4%;;97"), ({"next": "notice"}, "=92.4%;;"),
-     ({"threshold": None}, "=92.4%;;"), ({"unit": "bytes", "value": 2.0**40, "threshold": 0.0}, "=1099511627776B;0;"),
-     ({"unit": "celsius", "value": -3.25}, "=-3.25;90;"), ({"unit": "seconds", "value": 0.0000001}, "=0s;90;"),
-     ({"unit": "per_second", "value": 1e21, "threshold": None}, "=1000000000000000000000;;")],
+    [({"bounds": {"critical": [">", 97.0]}}, "=92.4%;;97"), ({"bounds": {"notice": [">", 9.0]}}, "=92.4%;;"),
+     ({"bounds": {"warning": ["<", 86400.0], "critical": ["<=", 0.5]}}, "=92.4%;86400:;0.5:"),
+     ({"own_unit": "bytes", "own_value": 2.0**40}, "=1099511627776B;90;97"),
+     ({"own_unit": "celsius", "own_value": -3.25}, "=-3.25;90;97"),
+     ({"own_unit": "seconds", "own_value": 0.0000001}, "=0s;90;97"),
+     ({"own_unit": "per_second", "own_value": 1e21, "bounds": {}}, "=1000000000000000000000;;")],
 )  # fmt: skip
-def test_a_value_has_its_unit_and_the_threshold_that_is_known(change, expected):
+def test_a_value_has_its_unit_and_the_ranges_that_are_no_problem(change, expected):
     text = line("ok", [], a=FULL | change)
     assert text.endswith(f"'a'{expected}")
     assert VALUE.fullmatch(text.partition(" | ")[2])
+
+
+def test_what_is_drawn_of_a_condition_is_the_same_whatever_decided():
+    other = {"metric": "filesystem.available_bytes", "unit": "bytes", "value": 5e9, "threshold": 2e10}
+    text = line("ok", [], a=FULL | other | {"severity": "ok"})
+    assert text.endswith("| 'a'=92.4%;90;97")
 
 
 def test_names_and_texts_can_not_be_taken_for_what_they_are_not():

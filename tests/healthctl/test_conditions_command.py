@@ -124,6 +124,7 @@ def test_as_json_it_is_an_object_by_name(judged_bus, healthctl):
         "rule": "looped", "instance": "lo", "severity": "warning", "since_usec": 0, "metric": "network.kind",
         "summary": "An interface leads back.", "unit": None, "value": None, "threshold": None, "next": "warning",
         "pending": False, "inhibited_by": None, "acknowledged_by": None, "headroom": None,
+        "own_value": None, "own_unit": None, "bounds": {},
     }  # fmt: skip
     assert every["coming"]["pending"] is True
 

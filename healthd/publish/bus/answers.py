@@ -185,16 +185,22 @@ def _limits(metric: Metric) -> dict[str, float]:
     return {name: limit for name, limit in limits.items() if math.isfinite(limit)} if metric.type is not str else {}
 
 
+_TEXTS = (
+    "rule", "instance", "severity", "summary", "metric", "unit", "next", "inhibited_by", "acknowledged_by", "own_unit",
+)  # fmt: skip
+
+
 def _condition(told: Mapping[str, Any]) -> dict[str, Any]:
     since = round(told["since"] * 1e6) if told["since"] else None
-    texts = ("rule", "instance", "severity", "summary", "metric", "unit", "next", "inhibited_by", "acknowledged_by")
     return {
-        **{name: Variant("s", wire("s", told[name])) for name in texts},
+        **{name: Variant("s", wire("s", told[name])) for name in _TEXTS},
         "since_usec": Variant("t", wire("t", since)),
         "value": Variant("d", wire("d", told["value"])),
         "threshold": Variant("d", wire("d", told["threshold"])),
         "headroom": Variant("d", wire("d", told["headroom"])),
         "pending": Variant("b", told["pending"]),
+        "own_value": Variant("d", wire("d", told["own_value"])),
+        "bounds": Variant("a{s(sd)}", {severity: list(bound) for severity, bound in told["bounds"].items()}),
     }
 
 

@@ -135,7 +135,9 @@ METHODS = (
         "Every condition by its name (rule, or rule@instance), those that are ok too: rule, instance, severity, "
         "since_usec, summary, metric, unit, value, threshold and next (the severity that it has, or would have beyond "
         "the threshold), headroom (how far the value is from the threshold, below zero beyond it), pending (whether "
-        "that is only a matter of time now), inhibited_by, acknowledged_by.",
+        "that is only a matter of time now), inhibited_by, acknowledged_by; and, as another field of the rule may have "
+        "decided, own_value and own_unit of the metric that it looks at, and bounds on that: sign and threshold by "
+        "severity.",
         gives=(Argument("conditions", "a{sa{sv}}"),),
     ),
     Method(
