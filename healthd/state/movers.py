@@ -64,9 +64,15 @@ class _Move(NamedTuple):
 
 def _reaching(history: History, since: float) -> tuple[float, list[Row]]:
     """Return step and rows of the finest tier that reaches back to a time, or of that which reaches back furthest."""
-    tiers = [(tier.step, rows) for tier in history.tiers if (rows := history.rows(tier.step))]
-    enough = [(step, rows) for step, rows in tiers if rows[0].time <= since]
-    return enough[0] if enough else min(tiers, key=lambda tier: tier[1][0].time, default=(0.0, []))
+    step, found = history.tiers[0].step, history.rows(history.tiers[0].step)
+    for tier in history.tiers[1:]:
+        if found and found[0].time <= since:
+            break
+        rows = history.rows(tier.step)
+        # A longer one that only began earlier knows no more.
+        if rows and (not found or rows[0].time + tier.step <= found[0].time):
+            step, found = tier.step, rows
+    return step, found
 
 
 def _thinned(rows: Sequence[Row]) -> Sequence[Row]:

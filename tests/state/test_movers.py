@@ -17,7 +17,7 @@ from healthd.observe.memory import Memory
 from healthd.observe.network import Network
 from healthd.observe.pressure import Pressure
 from healthd.observe.sensor import Sensor
-from healthd.state.history import History, Tier
+from healthd.state.history import History, Row, Tier
 from healthd.state.movers import LENGTH, SHOWN, movers
 
 FAMILIES = [reading.family for reading in (Cpu, Disk, Load, Memory, Network, Pressure, Sensor)]
@@ -149,6 +149,21 @@ def test_what_the_history_does_not_reach_back_to_is_unknown():
     assert told(history, begun=T + 120.0, until=T + 130.0) == []
     assert told(history, begun=T - 86400.0, until=T - 86300.0) is None
     assert told(history, begun=T + 3600.0, until=T + 3700.0) is None
+
+
+def test_a_healthd_that_began_minutes_ago_tells_as_exactly_as_it_looked():
+    began, begun = T + 86.0, T + 330.0
+    history = History()
+    for number in range(61):
+        time = began + 5 * number
+        machine: Machine = {(Load, SINGLE): {"load1": 0.0 if time < begun else 9.0}}
+        history.take(Snapshot(Instant(time, 5.0 * number, 0.0), number, "b", 5.0, entries(machine), {}))
+    # They have begun before healthd did, and know no more for that: a minute, and a quarter of an hour from the record.
+    first = history.rows(5)[0]
+    history.restore(900, [Row(T, first.columns, first.low, first.mean, first.high)])
+    assert history.rows(900)[0].time < history.rows(60)[0].time < history.rows(5)[0].time
+    (move,) = told(history, begun=begun, until=begun + 55.0)
+    assert (move["metric"], move["before"], move["after"]) == ("load.load1", 0.0, 9.0)
 
 
 def test_of_a_machine_that_is_looked_at_but_seldom_it_is_told_too():
