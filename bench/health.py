@@ -3,7 +3,7 @@
     python -m bench.health [--runs 7]
 
 The snapshots are made, not observed: a busy machine has other values of `cpu`, `disk`, `load`, `memory` and `pressure`
-in each cycle, and of its file systems every 30 s; an idle one has none.
+in each cycle, and of its file systems every 30 s, as they are observed no oftener; an idle one has none.
 """
 
 import argparse
@@ -96,9 +96,12 @@ def busy(known: Readings, step: int) -> Readings:
         "memory": each(known["memory"], percent=40.0 + wave, available_bytes=9 * GIB - wave * 2**20),
         "pressure": each(known["pressure"], cpu_some_avg60=1.0 + wave, io_full_avg60=1.0 + wave),
     }
-    if step % 6 == 0:
-        changed["filesystem"] = each(known["filesystem"], available_bytes=90 * GIB - step * 2**20)
-    return {**known, **changed}
+    return {**filesystems(known, step, available_bytes=90 * GIB - step * 2**20), **changed}
+
+
+def filesystems(known: Readings, step: int, **fields: Any) -> Readings:
+    """Return other values of the file systems, where it is their turn: that is every 30 s, whatever the interval."""
+    return {**known, "filesystem": each(known["filesystem"], **fields)} if step % 6 == 0 else known
 
 
 def everything(known: Readings, step: int) -> Readings:
@@ -107,7 +110,6 @@ def everything(known: Readings, step: int) -> Readings:
     changed = {
         "network": each(known["network"], rx_packets_per_second=100.0 + wave),
         "sensor": each(known["sensor"], celsius=50.0 + wave),
-        "filesystem": each(known["filesystem"], available_bytes=90 * GIB - step * 2**20),
     }
     return {**busy(known, step), **changed}
 
@@ -116,11 +118,11 @@ def trouble(known: Readings, step: int) -> Readings:
     """Return a busy machine on which a dozen conditions hold, with values that move."""
     wave = step % 20
     changed = {
-        "filesystem": each(known["filesystem"], percent=96.0, available_bytes=5 * GIB - wave * 2**20),
         "memory": each(known["memory"], percent=92.0 + wave / 10, available_bytes=GIB - wave * 2**20),
         "pressure": each(known["pressure"], cpu_some_avg60=70.0 + wave / 10, io_full_avg60=50.0),
     }
-    return {**busy(known, step), **changed}
+    full = filesystems(busy(known, step), step, percent=96.0, available_bytes=5 * GIB - wave * 2**20)
+    return {**full, **changed}
 
 
 def idle(known: Readings, _: int) -> Readings:
@@ -141,15 +143,18 @@ def snapshots(change: Change) -> Iterator[Snapshot]:
     for step in itertools.count():
         for family, now in readings.items():
             if now is not known.get(family):
-                entries = {**entries, family: {name: entered(name, reading) for name, reading in now.items()}}
+                seen = entries.get(family, {})
+                entries = {**entries, family: {name: entered(name, now[name], seen.get(name)) for name in now}}
         known = readings
         passed = 1000.0 + step * INTERVAL
         yield Snapshot(Instant(1767268800.0 + passed, passed, 0.0), step, "boot", INTERVAL, entries, {})
         readings = change(readings, step)
 
 
-def entered(instance: str, reading: Reading) -> Entry:
-    """Return what is known of an instance that is available."""
+def entered(instance: str, reading: Reading, seen: Entry | None) -> Entry:
+    """Return what is known of an instance that is available; it says of itself what it said before."""
+    if seen:
+        return Entry(reading, seen.status)
     return Entry(reading, Status(instance=instance, available=True, problem="", sampled_at_usec=None))
 
 

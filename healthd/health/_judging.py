@@ -48,17 +48,30 @@ class Judging:
         self._grace_left = max(rule.grace - snapshot.instant.since_boot, 0.0)
 
     def all(self, known: Mapping[str, State], seen: Mapping[str, Entry], *, anew: bool) -> Mapping[str, State]:
-        """Return the states by instance: of what changed since it was `seen`, of what is due, and `anew` of all."""
+        """Return the states by instance: of what changed since it was `seen`, of what is due, and `anew` of all.
+
+        Where none of them is another one these are those that were `known`, as the same object.
+        """
         if self._grace_left:
             return {}
-        found = {}
+        found, is_other = {}, False
         for instance, entry in self._snapshot.entries.get(self._rule.family.name, {}).items():
-            state = known.get(instance)
-            if anew or entry is not seen.get(instance) or (state and state.due <= self._clock):
-                state = self._judged(state, instance, entry)
+            before = state = known.get(instance)
+            last = seen.get(instance)
+            is_due = anew or (before and before.due <= self._clock)
+            if is_due or (entry is not last and self._is_other(entry, last)):
+                state = self._judged(before, instance, entry)
+                is_other = is_other or state is not before
             if state:
                 found[instance] = state
-        return found
+        return found if is_other or len(found) != len(known) else known
+
+    def _is_other(self, entry: Entry, seen: Entry | None) -> bool:
+        """Tell whether anything changed that the rule looks at."""
+        if seen is None or (entry.status is not seen.status and entry.status != seen.status):
+            return True
+        looks_at = self._rule.looks_at
+        return bool(looks_at(entry.reading) != looks_at(seen.reading))
 
     def due(self, states: Mapping[str, State]) -> float:
         """Return when there is something to do though nothing changes."""

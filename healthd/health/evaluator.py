@@ -77,7 +77,10 @@ def step(rules: Sequence[Rule], states: States, snapshot: Snapshot) -> tuple[Sta
         before = known.get(name, _NOTHING)
         judging = Judging(rule, snapshot, clock, _silencing(rule, known))
         after = judging.all(before, states.entries.get(family, _NO_ENTRIES), anew=anew)
-        known[name], due[name] = after, judging.due(after)
+        due[name] = judging.due(after)
+        if after is before and name in known:
+            continue
+        known[name] = after
         for told in _transitions(rule, before, after, snapshot.instant.time):
             transitions.append(told)
             touched.update(rule.inhibits)

@@ -1,7 +1,8 @@
 """Rules: tables of TOML in, frozen definitions of problems out, every fault reported at once."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from healthd import protocol
@@ -11,7 +12,7 @@ from healthd.health._scale import Scale
 from healthd.health.operand import Operator
 from healthd.health.threshold import Field, Level, Names
 from healthd.metric import Unit
-from healthd.model import Entry, Family, Snapshot
+from healthd.model import Entry, Family, Reading, Snapshot
 from healthd.quantity import found, short
 
 LEVELS = (protocol.NOTICE, protocol.WARNING, protocol.CRITICAL)
@@ -73,6 +74,8 @@ class Rule(NamedTuple):
     """Seconds after boot in which it is not judged."""
     who: str
     """What runs short: one of `RESOURCES`, or ""."""
+    looks_at: Callable[[Reading], Any]
+    """Gives what a reading of its own family has for it: where that did not change, nothing is to be judged anew."""
     others: frozenset[str]
     """The families that it looks at beside its own."""
     causes: tuple[tuple[str, bool], ...] = ()
@@ -207,7 +210,7 @@ def _made(name: str, reader: Reader, names: Names) -> Rule | None:
     requires, unless = reader.fields("requires", names), reader.fields("unless", names)
     metric = " + ".join(reader.texts("metric"))
     compared = [field for level in levels for threshold in (level.enter, level.clear) for field in threshold.fields]
-    looked_at = {field.family for field in (*fields, *per, *bases, *filtered, *requires, *unless, *compared)}
+    looked_at = (*fields, *per, *bases, *filtered, *requires, *unless, *compared)
     return Rule(
         name=name,
         summary=reader.text("summary") or (f"{metric} {levels[0].enter.text}" if levels else ""),
@@ -229,8 +232,15 @@ def _made(name: str, reader: Reader, names: Names) -> Rule | None:
         inhibits=reader.texts("inhibits"),
         grace=reader.seconds("grace", 0.0),
         who=reader.one_of("who", RESOURCES),
-        others=frozenset(looked_at - {names.own.name}),
+        looks_at=_looks_at(names.own, looked_at),
+        others=frozenset({field.family for field in looked_at} - {names.own.name}),
     )
+
+
+def _looks_at(family: Family, fields: Iterable[Field]) -> Callable[[Reading], Any]:
+    """Return what reads those of a family from its reading."""
+    names = {field.name.rpartition(".")[2] for field in fields if field.family == family.name and not field.is_problem}
+    return attrgetter(*sorted(names)) if names else lambda _: None
 
 
 def _scale(fields: Sequence[Field], per: Sequence[Field], operator: Operator | None) -> Scale:

@@ -216,6 +216,20 @@ def test_what_each_sample_is_late_by_decides_nothing(steps, late):
 
 @settings(max_examples=80, deadline=None)
 @given(STEPS)
+def test_what_is_left_alone_as_it_did_not_change_is_as_if_it_were_looked_at(steps):
+    spared, eager = Machine(RULES, since_boot=100.0), Machine(RULES, since_boot=100.0)
+    eager.rules = tuple([rule._replace(looks_at=lambda _: object()) for rule in eager.rules])
+    for step in steps:
+        act(spared, step)
+        act(eager, step)
+        for _ in range(step.looks):
+            assert spared.pass_(5) == eager.pass_(5)
+            assert spared.states.report == eager.states.report
+    assert recorded(spared.states) == recorded(eager.states)
+
+
+@settings(max_examples=80, deadline=None)
+@given(STEPS)
 def test_each_transition_goes_on_from_the_one_before_and_says_something_new(steps):
     machine = Machine(RULES, since_boot=100.0)
     severities: dict[str, str] = {}

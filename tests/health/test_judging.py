@@ -619,6 +619,33 @@ def test_nothing_is_looked_at_that_did_not_change_where_no_time_can_have_run_out
     assert machine.state("full") is full
 
 
+def test_a_metric_that_did_not_change_is_not_looked_at_for_another_of_the_same_reading():
+    rules = {
+        "full": FULL,
+        "fast": {
+            "metric": "pump.speed",
+            "where": {"kind": "!small"},
+            "limit": {"metric": "pump.strokes", "from": 1, "to": 9, "else": 5},
+            "warning": {"enter": "> limit and faults > 1", "hold": "1h"},
+        },
+    }
+    machine = Machine(rules).set(Tank, percent=95.0).set(Pump, "x", speed=6.0, faults=2.0, running=True)
+    machine.pass_(100)
+    full, fast = machine.state("full"), machine.state("fast", "x")
+    assert (full.severity, fast.is_pending) == ("warning", True)
+    machine.set(Tank, spills=7).set(Pump, "x", running=False).pass_(5)
+    assert machine.state("full") is full
+    assert machine.state("fast", "x") is fast
+    for beside in ({"kind": "big"}, {"strokes": 3.0}, {"faults": 3.0}):
+        machine.set(Pump, "x", **beside).pass_(5)
+        assert machine.state("fast", "x") is not fast
+        fast = machine.state("fast", "x")
+    machine.set(Pump, "x", kind="small").pass_(5)
+    assert machine.severity("fast", "x") is None
+    machine.fail(Tank).pass_(5)
+    assert machine.state("full") is not full
+
+
 def test_what_an_operator_says_changes_by_time_alone():
     rule = {
         "metric": "tank.spills",
