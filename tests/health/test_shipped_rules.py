@@ -593,7 +593,7 @@ def test_what_was_read_only_from_the_start_is_meant_to_be():
     assert made.told == []
 
 
-@pytest.mark.parametrize("name", ["cpu_pressure", "memory_pressure", "io_pressure", "cpu_busy", "load"])
+@pytest.mark.parametrize("name", ["cpu_pressure", "memory_pressure", "io_pressure", "cpu_busy", "cpu_steal", "load"])
 def test_boot_is_a_busy_time_that_is_not_judged(name):
     assert BY_NAME[name].grace == 180.0
 
