@@ -36,6 +36,9 @@ class Condition(Table):
     remedy: str = state("What to do about it.")
     inhibited_by: str = state("The rule whose condition caused this one, which does not count meanwhile; else empty.")
     acknowledged_by: str = state("Who has taken note of it, so that it does not count meanwhile; else empty.")
+    acknowledged_usec: int | None = state(
+        "When that was, µs since 1970 UTC; the largest number where nobody has.", Unit.USEC
+    )
     acknowledged_until_usec: int | None = state(
         "Until when at most, µs since 1970 UTC; the largest number without an end, or where nobody has.", Unit.USEC
     )

@@ -303,6 +303,7 @@ def test_an_acknowledgement_lasts_as_long_as_it_was_meant_to(tmp_path):
     right, _ = judge.take(later, [was_set(later, NOW)])
     condition = right.health.conditions["at_once"]
     assert condition.acknowledged_by == "ana"
+    assert condition.acknowledged_usec == round((time + NOW) * 1e6)
     assert condition.acknowledged_until_usec == round((time + 3600 + NOW) * 1e6)
     over, _ = judge.take(at(cycle.snapshot, time + 3605, NOW, boot_id))
     assert over.health.conditions["at_once"].acknowledged_by == ""

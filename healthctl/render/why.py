@@ -122,6 +122,9 @@ def _outlook(page: _Page) -> Iterator[str]:
         within = f" within {span(due)}" if due else ""
         yield f"{text(page.told, 'next')}{within} if it stays so"
     if remark := condition.remark(page.told):
+        at, until = number(page.told, "acknowledged"), number(page.told, "acknowledged_until")
+        remark += f" at {local(at)}" if at is not None else ""
+        remark += f" until {local(until)}" if until is not None else ""
         yield f"{remark}, and does not count for the host"
     if returns:
         times = "once" if returns == 1 else f"{returns:.0f} times"

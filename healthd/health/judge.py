@@ -141,6 +141,8 @@ class Judge:
             "samples": [[iso(time), value] for time, value in state.samples],
             "due_seconds": round(state.due - self._states.clock, 3) if isfinite(state.due) else None,
             "returns": state.returns,
+            "acknowledged": state.acknowledged.time if state.acknowledged else None,
+            "acknowledged_until": _number(state.acknowledged.until) if state.acknowledged else None,
         }
 
     def _who(self, rule: Rule, state: State) -> Mapping[str, Any] | None:
@@ -206,6 +208,7 @@ def condition(rule: Rule, state: State) -> Condition:
         remedy=rule.remedy,
         inhibited_by=state.inhibited_by,
         acknowledged_by=note.who if note else "",
+        acknowledged_usec=round(note.time * 1e6) if note else None,
         acknowledged_until_usec=until,
     )
 

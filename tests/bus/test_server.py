@@ -829,6 +829,7 @@ def test_an_acknowledged_condition_counts_no_more_until_it_is_worse(by_hand):
         assert (await hand.get("Health"), await hand.get("Reasons")) == ("ok", [])
         values = await hand.call("GetAll", "s", protocol.CONDITION, interface=PROPERTIES, path=path)
         assert (values["AcknowledgedBy"], values["AcknowledgedUntilUSec"]) == (getpass.getuser(), USEC + 10**9)
+        assert values["AcknowledgedUSec"] == USEC + 10**8
         await hand.cycle(load=load(60.0))
         assert (await hand.get("Health"), await hand.get("Reasons")) == ("critical", ["loaded"])
         for wrong, options, error in (

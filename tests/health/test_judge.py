@@ -76,6 +76,7 @@ def test_a_snapshot_gets_its_verdict_and_its_conditions_by_name(watched):
         remedy="Empty it.",
         inhibited_by="",
         acknowledged_by="",
+        acknowledged_usec=None,
         acknowledged_until_usec=None,
     )
     assert health.conditions["fast@x/1"].summary == "pump.speed > 5"
@@ -196,12 +197,19 @@ def test_what_people_did_is_taken_in_again_from_a_recording(watched):
     assert watched.set(5.0, other).health.reasons == ()
 
 
-def test_until_when_it_was_taken_note_of_is_told(watched):
+def test_when_and_until_when_it_was_taken_note_of_is_told(watched):
     watched.set(20.0, percent=95.0)
+    assert watched.judge.explain("full").keys() >= {"acknowledged", "acknowledged_until"}
     health = watched.judge.acknowledge("full", "", "anna", START, START + 20000.0)
+    assert health.conditions["full"].acknowledged_usec == round(START * 1e6)
     assert health.conditions["full"].acknowledged_until_usec == round((START + 20000.0) * 1e6)
-    health = watched.judge.acknowledge("full", "", "ben", START, inf)
+    told = watched.judge.explain("full")
+    assert (told["acknowledged"], told["acknowledged_until"]) == (START, START + 20000.0)
+    health = watched.judge.acknowledge("full", "", "ben", START + 9.0, inf)
+    assert health.conditions["full"].acknowledged_usec == round((START + 9.0) * 1e6)
     assert health.conditions["full"].acknowledged_until_usec is None
+    told = watched.judge.explain("full")
+    assert (told["acknowledged"], told["acknowledged_until"]) == (START + 9.0, None)
 
 
 def test_without_rules_nothing_is_known_of_the_host(watched):

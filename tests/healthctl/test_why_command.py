@@ -84,7 +84,10 @@ def test_one_that_is_ok_says_what_it_would_mean():
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"severity": "ok", "pending": True, "due_seconds": 130.0}, "warning within 2 min 10 s if it stays so"),
+    [({"acknowledged_by": "a", "acknowledged": NOW, "acknowledged_until": NOW + 60.0},
+      "acknowledged by a at 2026-11-22 05:00:00 until"),
+     ({"acknowledged_by": "a", "acknowledged": NOW}, "acknowledged by a at 2026-11-22 05:00:00, and does not"),
+     ({"severity": "ok", "pending": True, "due_seconds": 130.0}, "warning within 2 min 10 s if it stays so"),
      ({"severity": "ok", "pending": True}, "warning if it stays so"),
      ({"acknowledged_by": "ada"}, "acknowledged by ada, and does not count for the host"),
      ({"inhibited_by": "mount_stale"}, "caused by mount_stale, and does not count for the host"),
