@@ -21,6 +21,7 @@ _RESOLUTION = 20
 A replay knows of a sample that brought nothing only when it was due: what it was late by must not decide anything.
 """
 _NOTHING: Mapping[str, State] = {}
+_NOBODY: Mapping[str, str] = {}
 _NO_ENTRIES: Mapping[str, Entry] = {}
 
 
@@ -75,9 +76,10 @@ def step(rules: Sequence[Rule], states: States, snapshot: Snapshot) -> tuple[Sta
         if not (anew or family in changed or due.get(name, -inf) <= clock):
             continue
         before = known.get(name, _NOTHING)
-        judging = Judging(rule, snapshot, clock, _silencing(rule, known))
+        judging = Judging(rule, snapshot, clock, _silencing(rule, known) if rule.causes else _NOBODY)
         after = judging.all(before, states.entries.get(family, _NO_ENTRIES), anew=anew)
-        due[name] = judging.due(after)
+        if after is not before or due.get(name, -inf) <= clock:
+            due[name] = judging.due(after)
         if after is before and name in known:
             continue
         known[name] = after
