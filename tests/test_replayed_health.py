@@ -2,18 +2,23 @@
 
 import asyncio
 from math import inf
+from typing import NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lively import Machine, Ticking, made_of
 from test_replay import Notes, played
 
 from healthd import observe, protocol
 from healthd.clock import Instant
 from healthd.health.judge import Judge
-from healthd.model import Observation, Sample
+from healthd.model import Observation, Problem, Reading, Sample
 from healthd.observe import Runner
 from healthd.observe.filesystem import Filesystem
 from healthd.observe.load import Load
+from healthd.observe.memory import Memory
+from healthd.observe.network import Network
 from healthd.pipeline import Pipeline
 from healthd.state.history import History
 from healthd.state.store import Store
@@ -89,3 +94,114 @@ def test_what_is_not_observed_yet_after_a_restart_stays_as_it_was():
     assert (first.health.severity, told) == ("warning", [])
     second, told = judge.take(store.accept(sample(4, filesystem={"/nas": full}, load=load)))
     assert (second.health.since, told) == (1767268805.0, [])
+
+
+# Each of them comes and goes within a few samples; what they look at is observed at every one.
+ANY = made_of(
+    {
+        "loaded": {
+            "metric": "load.load1",
+            "warning": {"enter": "> 4", "clear": "< 3", "hold": "10s"},
+            "critical": {"enter": "> 8", "clear": "< 6", "hold": "20s"},
+            "clear_after": "15s",
+            "inhibits": ["mean"],
+        },
+        "mean": {
+            "metric": "memory.percent",
+            "operator": "mean",
+            "window": "30s",
+            "warning": {"enter": "> 50%"},
+            "clear_after": "5s",
+        },
+        "killed": {
+            "metric": "memory.oom_kills",
+            "operator": "increase",
+            "window": "40s",
+            "warning": {"enter": ">= 1"},
+            "clear_after": "0s",
+        },
+        "lost": {
+            "metric": "network.carrier",
+            "operator": "lost",
+            "where": {"kind": "physical"},
+            "warning": {"enter": "== true", "hold": "5s"},
+            "clear_after": "0s",
+        },
+    }
+)
+
+
+class Look(NamedTuple):
+    """What a machine does, and for how many samples."""
+
+    samples: int
+    load: float | None
+    percent: float | None
+    kills: int
+    links: tuple[bool | None, ...]
+    is_failing: bool
+    late: float
+
+
+LOOKS = st.builds(
+    Look,
+    samples=st.integers(1, 9),
+    load=st.sampled_from([0.5, 3.5, 4.01, 5.0, 8.01, 8.02, 20.0, None]),
+    percent=st.sampled_from([10.0, 49.9, 50.1, 50.3, 90.0, None]),
+    kills=st.integers(0, 2),
+    links=st.lists(st.sampled_from([True, True, False, None]), max_size=2).map(tuple),
+    is_failing=st.sampled_from([False, False, False, True]),
+    late=st.sampled_from([0.0, 0.003, 0.1]),
+)
+
+
+class Told:
+    """A source of samples of what a machine does."""
+
+    def __init__(self, looks: list[Look]) -> None:
+        self._looks = [look for look in looks for _ in range(look.samples)]
+        self._seq = self._kills = 0
+
+    async def sample(self) -> Sample:
+        look = self._looks[self._seq]
+        since_boot = 100.0 + 5 * self._seq + look.late
+        now = Instant(1767268800.0 + since_boot, since_boot, 0.0)
+        is_first = self._seq == 0
+        self._seq += 1
+        self._kills += look.kills
+
+        links = {f"eth{place}": known(Network, kind="physical", carrier=up) for place, up in enumerate(look.links)}
+        readings: dict[type[Reading], dict[str, Reading]] = {
+            Load: {"": known(Load, load1=look.load)},
+            Memory: {"": known(Memory, percent=look.percent, oom_kills=self._kills)},
+            Network: links,
+        }
+        problems: dict[type[Reading], dict[str, Problem]] = {}
+        if look.is_failing:
+            readings[Memory], problems[Memory] = {}, {"": Problem("failed", "it ended", "wait")}
+        observations = tuple(
+            Observation(reading.family, now, found, problems.get(reading, {}), 0.0, 0)
+            for reading, found in readings.items()
+        )
+        return Sample(now, "boot", self._seq, observations, begins=is_first)
+
+
+def known(reading: type[Reading], **fields: object) -> Reading:
+    return reading(**dict.fromkeys(reading.family.by_name) | fields)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LOOKS, min_size=1, max_size=12))
+def test_whatever_was_observed_a_replay_judges_as_it_was_judged(tmp_path_factory, looks):
+    made, again = Notes(1000), Notes(1000)
+
+    async def live() -> None:
+        pipeline = Pipeline(Told(looks), Store(), Judge(ANY), History(), [made])
+        for _ in range(sum(look.samples for look in looks)):
+            await pipeline.cycle()
+
+    asyncio.run(live())
+    asyncio.run(played(made.save(tmp_path_factory.mktemp("recording")), again, ANY))
+    assert again.segments == made.segments
+    for old, new in zip(made.cycles, again.cycles, strict=False):
+        assert new.snapshot.health == old.snapshot.health
