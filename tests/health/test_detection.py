@@ -1,6 +1,6 @@
 """What happens to machines: each is told of once, in time, and as what it is."""
 
-from shipped import GIB, machine
+from shipped import GIB, RULES, machine
 
 from healthd.observe.cpu import Cpu
 from healthd.observe.disk import Disk
@@ -95,6 +95,10 @@ def test_a_filling_disk():
     assert told[0][0] < crossed[90.0]
     assert len({(name, severity) for _, name, severity in told}) == len(told)
     assert {name for _, name, _ in told} == {"filesystem_space@/", "filesystem_filling@/"}
+
+
+def test_whoever_fills_a_disk_is_looked_for():
+    assert {rule.who for rule in RULES if rule.name in ("filesystem_space", "filesystem_filling")} == {"io"}
 
 
 def test_a_file_that_fills_a_disk_at_once():
