@@ -1,5 +1,6 @@
 """The daemon as a process: how it starts, what it says, how it ends, and what it does without a bus."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,20 @@ import pytest
 from private_bus import Healthd, eventually
 
 from healthd import protocol
+
+# Its fifth cycle never ends; all else goes on.
+STUCK = """
+import asyncio, sys
+from healthd import cli
+from healthd.pipeline import Pipeline
+cycle = Pipeline.cycle
+async def stuck(self):
+    if self.snapshot and self.snapshot.seq == 4:
+        await asyncio.Event().wait()
+    return await cycle(self)
+Pipeline.cycle = stuck
+sys.exit(cli.main(sys.argv[1:]))
+"""
 
 
 def run(*options, **environment):
@@ -28,6 +43,23 @@ def started(limits, *options):
     command = [sys.executable, "-m", "healthd", *options]
     daemon.start(["sh", "-c", f'{limits} && exec "$@"', "sh", *command])
     return daemon
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """Be the service manager, at `notify`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.settimeout(30)
+        yield receiver
+
+
+def until_silence(manager):
+    """Yield what is told until nothing is, for the time of several cycles."""
+    manager.settimeout(2)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            yield manager.recv(4096)
 
 
 def events(daemon):
@@ -186,16 +218,47 @@ def test_it_ends_at_once_while_the_bus_hangs(bus, healthd):
     assert daemon.stop() == 0
 
 
-def test_systemd_is_told_when_it_is_ready_and_when_it_stops(bus, healthd, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
-        daemon = healthd("--interval", "60", NOTIFY_SOCKET=str(tmp_path / "notify"))
-        said = manager.recv(4096).decode()
-        assert said.startswith("READY=1\nSTATUS=")
-        assert owner(bus)
+def test_systemd_is_told_when_it_is_ready_and_when_it_stops(bus, healthd, manager, tmp_path):
+    daemon = healthd("--interval", "60", NOTIFY_SOCKET=str(tmp_path / "notify"))
+    said = manager.recv(4096).decode()
+    assert said.startswith("READY=1\nSTATUS=")
+    assert owner(bus)
+    assert daemon.stop() == 0
+    assert re.match(rb"STOPPING=1\nSTATUS=.*\nEXTEND_TIMEOUT_USEC=\d+", manager.recv(4096))
+
+
+def test_systemd_is_told_how_long_a_start_with_a_record_may_take(healthd, manager, tmp_path):
+    healthd("--record", str(tmp_path / "record"), NOTIFY_SOCKET=str(tmp_path / "notify"))
+    assert re.match(rb"STATUS=.*\nEXTEND_TIMEOUT_USEC=\d+", manager.recv(4096))
+    assert manager.recv(4096).startswith(b"READY=1\n")
+
+
+@pytest.mark.parametrize(("text", "faults"), [("interval = 30\n", False), ("interval = no\n", True)])
+def test_systemd_is_told_of_a_reload_and_of_how_it_ended(healthd, manager, tmp_path, text, faults):
+    (tmp_path / "healthd.toml").write_text("interval = 60\n")
+    daemon = healthd("--config", str(tmp_path), NOTIFY_SOCKET=str(tmp_path / "notify"))
+    assert manager.recv(4096).startswith(b"READY=1\n")
+    (tmp_path / "healthd.toml").write_text(text)
+    daemon.process.send_signal(signal.SIGHUP)
+    assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", manager.recv(4096))
+    # The sample that goes by it may have its own say.
+    said = next(said for said in iter(lambda: manager.recv(4096).decode(), "") if said.startswith("READY=1\n"))
+    assert ("the configuration has faults" in said) is faults
+
+
+def test_cycles_that_are_complete_feed_the_watchdog_and_nothing_else_does(bus, manager, tmp_path):
+    daemon = Healthd.__new__(Healthd)
+    command = [sys.executable, "-c", STUCK, "--bus", bus.address, "--interval", "0.25"]
+    daemon.start(command, {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"})
+    try:
+        assert manager.recv(4096).startswith(b"READY=1\n")
+        said = list(until_silence(manager))
+        # It serves from the second cycle on.
+        assert said.count(b"WATCHDOG=1") == 3
+        described = bus.busctl("call", protocol.BUS_NAME, protocol.ROOT, protocol.MANAGER, "Describe")
+        assert described.returncode == 0, described.stderr
+    finally:
         assert daemon.stop() == 0
-        assert manager.recv(4096).startswith(b"STOPPING=1\n")
 
 
 def test_a_fault_in_proc_costs_its_family_only(bus, tmp_path):
@@ -244,10 +307,8 @@ def test_a_fault_of_ours_is_an_exit_code_and_whole_in_the_log(bus):
     assert "internal error: TypeError" in ended.stderr
 
 
-def test_a_reload_before_it_serves_is_not_told_as_readiness(tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, socket.socket(socket.AF_UNIX) as bus:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
+def test_a_reload_before_it_serves_is_not_told_as_readiness(manager, tmp_path):
+    with socket.socket(socket.AF_UNIX) as bus:
         # It is never answered there.
         bus.bind(str(tmp_path / "bus"))
         bus.listen()
