@@ -21,11 +21,11 @@ def told(printed: str) -> list[tuple]:
 class Running:
     """healthd with a configuration that a test can change."""
 
-    def __init__(self, bus, directory) -> None:
+    def __init__(self, bus, directory, more: str = "") -> None:
         self.bus = bus
         self.file = directory / "healthd.toml"
         self.record = directory / "record"
-        self.write("interval = 0.5\n")
+        self.write(f"interval = 0.5\n{more}")
         self.daemon = Healthd(
             bus.address, "--config", str(directory), "--record", str(self.record), "--console"
         ).ready()
@@ -143,6 +143,26 @@ def test_a_collector_is_switched_off_and_on_and_says_so(running):
     refused = running.bus.busctl(*CALL, "SetCollectorEnabled", "sb", "disc", "false")
     assert refused.returncode != 0
     assert "disc" in refused.stderr
+
+
+def test_what_was_remembered_is_still_there(tmp_path):
+    fine = '[history]\ntiers = [{ step = "250ms", keep = "1h" }]\n'
+    with private_bus() as bus:
+        running = Running(bus, tmp_path, fine)
+
+        def points() -> list[list[float]]:
+            told = bus.busctl("--json=short", *CALL, "GetHistory", "sttu", "memory.percent", "0", "0", "1000")
+            return json.loads(told.stdout)["data"][0]
+
+        # The last one may still change.
+        before = eventually(lambda: len(found := points()) > 1 and found[:-1])
+        running.write(f"interval = 0.25\n{fine}series = 7\n")
+        running.hang_up()
+        running.loaded(2)
+        assert points()[: len(before)] == before
+        eventually(lambda: len(points()) > len(before) + 2)
+        assert points()[: len(before)] == before
+        assert running.daemon.stop() == 0
 
 
 def test_what_needs_a_new_start_is_said_and_not_taken(running):
