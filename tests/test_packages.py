@@ -154,6 +154,20 @@ def test_the_unit_that_make_install_places_starts_the_daemon_of_its_prefix(tmp_p
     assert re.search(r"^ExecStart=(\S+)", unit, re.MULTILINE)[1] == "/opt/healthd/bin/healthd"
 
 
+@pytest.mark.parametrize("prefix", ["/usr", "/opt/healthd"])
+def test_what_make_install_places_says_where_its_documentation_is(tmp_path, python, prefix):
+    run(python, ".make/install", "install", prefix, str(tmp_path))
+    said = {
+        place.decode()
+        for name in below(tmp_path)
+        for place in re.findall(
+            rb"/[a-z/]+/share/doc/healthd(?:/examples(?:/[a-z.-]+[a-z])*)?", (tmp_path / name).read_bytes()
+        )
+    }
+    assert f"{prefix}/share/doc/healthd/examples/drop-ins" in said
+    assert [place for place in said if not os.path.exists(f"{tmp_path}{place}")] == []
+
+
 def test_make_install_takes_no_interpreter_that_is_closed_to_a_service(tmp_path, python):
     subprocess.run([python, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
     refused = subprocess.run(
