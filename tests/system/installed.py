@@ -8,11 +8,13 @@ from machine import Done, Machine
 from private_bus import eventually
 
 NAME, ROOT, MANAGER = "org.healthd.Health1", "/org/healthd/Health1", "org.healthd.Health1.Manager"
+MANAGE = "org.healthd.health1.manage"
 UNIT = "/etc/systemd/system/healthd.service.d"
 CONFIG = "/etc/healthd/conf.d"
 
-# A machine with a temperature that the tests set, and a rule on it that judges at once.
+# A machine with a temperature that the tests set, and a rule on it that judges at once; and whose board they name.
 PLACE = "devices/platform/oven/hwmon/hwmon0"
+BOARD = "firmware/devicetree/base"
 RULE = """
 [rules.oven]
 summary = "The oven is hot."
@@ -32,9 +34,11 @@ def install(machine: Machine) -> None:
 
 
 def oven(directory: str) -> None:
-    """Make a tree for /sys that has a temperature of its own."""
-    os.makedirs(f"{directory}/{PLACE}")
-    os.makedirs(f"{directory}/class/hwmon")
+    """Make a tree for /sys that has a temperature of its own, and a board without a name."""
+    for path in (PLACE, BOARD, "class/hwmon"):
+        os.makedirs(f"{directory}/{path}")
+    with open(f"{directory}/{BOARD}/model", "w"):
+        pass
     os.chmod(directory, 0o755)  # becomes that of /sys
     os.symlink(f"../../{PLACE}", f"{directory}/class/hwmon/hwmon0")
     os.symlink("../../../oven", f"{directory}/{PLACE}/device")
@@ -132,8 +136,16 @@ class Service:
 
     def heat(self, celsius: int) -> None:
         """Set the temperature of the machine's oven."""
-        with open(f"{self._over_sys}/{PLACE}/temp1_input", "r+") as file:
-            file.write(f"{celsius * 1000}\n")
+        self._set(f"{PLACE}/temp1_input", f"{celsius * 1000}\n")
+
+    def name_board(self, model: str) -> None:
+        """Have the machine be one of a kind."""
+        self._changed = True
+        self._set(f"{BOARD}/model", model)
+
+    def _set(self, path: str, text: str) -> None:
+        with open(f"{self._over_sys}/{path}", "r+") as file:
+            file.write(text)
             file.truncate()
 
     def goes_on(self) -> None:

@@ -2,10 +2,9 @@ import json
 import time
 
 import pytest
-from installed import MANAGER, NAME, ROOT
+from installed import MANAGE, MANAGER, NAME, ROOT
 from private_bus import eventually
 
-MANAGE = "org.healthd.health1.manage"
 RELOAD = (MANAGER, "Reload")
 LOG_CONTROL = ("/org/freedesktop/LogControl1", "org.freedesktop.LogControl1")
 INTERACTIVE = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"

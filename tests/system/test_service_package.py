@@ -2,7 +2,7 @@ import glob
 import os
 
 import pytest
-from installed import CONFIG, MANAGER, NAME, ROOT, USERS, Service
+from installed import CONFIG, MANAGE, MANAGER, NAME, ROOT, USERS, Service
 from machine import CHECKOUT, Machine
 from private_bus import eventually
 
@@ -35,9 +35,9 @@ def clean():
         yield Service(made, "")
 
 
-def files(service):
+def files(service, *which):
     found = service.machine.do(
-        "find", "/usr", "/etc", "/var/lib", "-not", "-name", "__pycache__", "-not", "-name", "*.pyc"
+        "find", "/usr", "/etc", "/var/lib", "-not", "-name", "__pycache__", "-not", "-name", "*.pyc", *which
     )
     return {path for path in found.splitlines() if not path.startswith(KEPT)}
 
@@ -82,3 +82,27 @@ def test_a_removal_ends_it_and_a_purge_leaves_nothing(clean, package):
 
     clean.machine.do("dpkg", "--purge", "healthd", seconds=60)
     assert files(clean) == before
+
+
+def test_make_install_serves_from_usr_local_and_make_uninstall_leaves_what_is_the_users(clean):
+    before = files(clean, "-not", "-type", "d")
+    clean.machine.do("make", "-C", "/run/checkout", "install", seconds=120)
+    clean.machine.do("systemctl", "enable", "--now", "healthd")
+    assert clean.running()
+    assert os.path.dirname(clean.shown("FragmentPath")) == "/usr/local/lib/systemd/system"
+    assert clean.machine.run("systemd-analyze", "verify", "--man=no", "healthd.service").stderr == ""
+    # The bus's policy and activation, polkit's action and the journal's catalog are found there.
+    clean.systemctl("stop")
+    assert clean.machine.run("/usr/local/bin/healthctl", "get", "memory.percent", user="bob").printed
+    assert clean.running()
+    assert clean.machine.run("/usr/local/bin/healthctl", "reload", user="bob").returncode == 77
+    assert MANAGE in clean.machine.do("pkaction")
+    assert "Defined-By: healthd" in clean.machine.do("journalctl", "-x", "HEALTHD_EVENT=runtime.started")
+    eventually(lambda: os.path.isdir(f"{clean.machine.root}/var/lib/healthd/record"))
+
+    clean.machine.do("make", "-C", "/run/checkout", "uninstall", seconds=60)
+    assert clean.shown("ActiveState") == "inactive"
+    assert clean.machine.run("busctl", "call", NAME, ROOT, MANAGER, "Describe").returncode != 0
+    left = files(clean, "-not", "-type", "d") - before
+    assert left
+    assert all(path.startswith("/var/lib/healthd/") for path in left)
