@@ -210,15 +210,25 @@ def test_a_closed_directory_hides_a_file_system_until_the_drop_in_opens_it(servi
     assert "private-mounts.conf" in entry["HEALTHD_REMEDY"]
 
 
-def test_the_mailbox_of_the_firmware_is_there_with_the_drop_in_alone(service, drop_in):
-    # The kernel's log takes the part of the mailbox: a device that a service may not open unless it is told so.
-    service.machine.do("mknod", "--mode=660", "/dev/vcio", "c", "1", "11")
+@pytest.fixture
+def pi(service):
+    """Healthd on what says that it is a Raspberry Pi; the control of loop devices stands for the mailbox."""
+    service.name_board("Raspberry Pi 4 Model B Rev 1.4\0")
+    service.machine.do("mknod", "--mode=660", "/dev/vcio", "c", "10", "237")
     service.machine.do("chgrp", "video", "/dev/vcio")
-    service.change("opened", "[Service]\nExecStartPre=/bin/sh -c 'exec 3>/dev/vcio'\nRestart=no\n")
-    try:
-        service.machine.do("systemctl", "daemon-reload")
-        assert service.systemctl("restart").returncode != 0
-        drop_in("raspberry-pi")
-        service.restart()
-    finally:
-        service.machine.remove("/dev/vcio")
+    yield service
+    service.machine.remove("/dev/vcio")
+    service.name_board("")
+
+
+def test_a_closed_mailbox_is_told_with_the_drop_in_that_opens_it(pi, drop_in):
+    pi.restart()
+    told = pi.described()
+    assert told["readings"]["host"]["model"] == "Raspberry Pi 4 Model B Rev 1.4"
+    assert told["unavailable"]["throttling"]["problem"] == "permission"
+    assert "raspberry-pi.conf" in told["unavailable"]["throttling"]["remedy"]
+    drop_in("raspberry-pi")
+    pi.restart()
+    # It is open, and does not know the question.
+    told = pi.described()["unavailable"]["throttling"]
+    assert (told["problem"], told["reason"].count("/dev/vcio: Function not implemented")) == ("failed", 1)
