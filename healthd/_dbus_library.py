@@ -21,7 +21,8 @@ Old ones, Debian 12's 1.84 among them, write wrong lengths of strings that are n
 connection.
 """
 
-_CACHED_SIGNATURES = 1024
+_CACHED_SIGNATURES = 128
+"""Several times those of healthd's own; one as long as can be takes 50 KB."""
 
 
 def _import(name: str, module: str) -> ModuleType:

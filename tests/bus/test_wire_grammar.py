@@ -25,8 +25,8 @@ A_CONNECTION = 500
 """How many spoiled messages one connection carries."""
 GROWTH = 4 << 20
 """What may stay resident of messages, however many they are: what is allocated at first is kept; bytes."""
-GARBAGE = 20 << 20
-"""The same of garbage: a thousand signatures of any length are remembered; bytes."""
+GARBAGE = 8 << 20
+"""The same of garbage: some signatures of any length are remembered; bytes."""
 
 PEER = f"{DRIVER}.Peer"
 
