@@ -96,3 +96,31 @@ def test_no_module_has_a_name_that_says_nothing():
     words = {"utils", "util", "helpers", "helper", "common", "base", "core", "misc"}
     for module in MODULES:
         assert not words & set(re.split(r"[/_.]", module)), module
+
+
+def defined(path: str) -> set[str]:
+    """Return the classes, their methods (`Class.method`) and the functions (`function()`) of a module."""
+    with open(os.path.join(HERE, path), encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    methods = {f"{of.name}.{node.name}" for of in classes for node in of.body if isinstance(node, functions)}
+    return methods | {of.name for of in classes} | {f"{of.name}()" for of in tree.body if isinstance(of, functions)}
+
+
+def test_what_the_readme_follows_one_value_through_is_there():
+    with open(os.path.join(HERE, "README.md"), encoding="utf-8") as file:
+        text = file.read().split("\n## Architecture\n")[1].split("\n**Played again.**")[0]
+    flat = text.replace("\n", " ")
+    followed = re.findall(r"`([\w.]+(?:\(\))?)`(?:,? \(| in | of )`([\w/]+\.py)`", flat)
+    assert len(followed) > 20
+    assert [(name, path) for name, path in followed if name not in defined(path)] == []
+    paths = set(re.findall(r"`(health[\w/]+\.\w+)`", flat))
+    sources = ""
+    for path in sorted(paths):
+        with open(os.path.join(HERE, path), encoding="utf-8") as file:
+            sources += file.read()
+    declared = [line for line in re.findall(r"^```text\n(.+)\n```$", text, re.MULTILINE) if " = " in line]
+    assert len(declared) == 2
+    # What is too long for a line of the source is broken there.
+    assert [line for line in declared if re.sub(r"\s", "", line) not in re.sub(r"\s", "", sources)] == []
