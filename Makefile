@@ -7,7 +7,7 @@ PIP := pip --disable-pip-version-check -q
 # dbus-fast's newest version is in .venv; this is Debian 13's.
 FAST := 2.44.6
 DEBIAN := python3-dbus-next python3-dbus-fast python3-jeepney python3-psutil python3-sdnotify python3-click \
-	python3-humanize python3-tomli-w python3-venv
+	python3-humanize python3-tomli-w python3-aiohttp python3-prometheus-client python3-venv
 
 PREFIX ?= /usr/local
 # What tests need beside Python; a test whose part is missing is skipped, and says so.
@@ -19,7 +19,9 @@ WISHES := busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount lo
 	$(MODULES)/dbus_next/__init__.py=python3-dbus-next $(MODULES)/jeepney/__init__.py=python3-jeepney \
 	$(MODULES)/psutil/__init__.py=python3-psutil $(MODULES)/sdnotify/__init__.py=python3-sdnotify \
 	$(MODULES)/click/__init__.py=python3-click $(MODULES)/humanize/__init__.py=python3-humanize \
-	$(MODULES)/tomli_w/__init__.py=python3-tomli-w
+	$(MODULES)/tomli_w/__init__.py=python3-tomli-w $(MODULES)/aiohttp/__init__.py=python3-aiohttp \
+	$(MODULES)/prometheus_client/__init__.py=python3-prometheus-client \
+	chromedriver=chromium-driver
 
 .PHONY: run test test-all test-dbus-next test-dbus-fast test-debian parts soak lint format generated bench deb install \
 	uninstall clean
@@ -52,6 +54,7 @@ parts: .venv/runtime
 	@.make/packages --wish $(WISHES)
 	-@test "$$(id -u)" != 0 || test -e /usr/sbin/sshd || ! command -v apt-get >/dev/null || \
 		{ mkdir -p /etc/ssh && touch /etc/ssh/sshd_not_to_be_run && .make/packages --wish /usr/sbin/sshd=openssh-server; }
+	@.make/prometheus
 	-@.make/deb
 
 # What a make test shows for a moment, for long: an hour. And half an hour for two other processors, as root on Debian.
@@ -81,7 +84,7 @@ generated: .venv/runtime
 	$(BIN)/python .make/completions data/completions
 	$(BIN)/python .make/tables README.md
 
-# .build/deb/healthd_VERSION_all.deb, for Debian 12 and newer.
+# .build/deb/healthd_VERSION_all.deb and healthd-web_VERSION_all.deb, for Debian 12 and newer.
 deb:
 	@.make/deb
 

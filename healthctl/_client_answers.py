@@ -79,6 +79,29 @@ def sample(body: tuple[Any, ...]) -> Sample:
     return Sample(watch, boot_usec / 1e6, time_usec / 1e6, values, values.pop("lost", None) or 0)
 
 
+class Event(NamedTuple):
+    """What happened."""
+
+    name: str
+    line: str
+    """The event as a line of JSON."""
+
+
+def news(message: Any, owner: str) -> Sample | Event | None:
+    """Return what a signal of healthd tells; `None` where it tells neither, or another one has sent it.
+
+    Raises Unavailable where it ends a watch.
+    """
+    match source(message), message.body:
+        case (sender, protocol.MANAGER, "Sample", "utta{sv}"), body if sender == owner:
+            return sample(body)
+        case (sender, protocol.MANAGER, "Event", "sts"), (name, _, line) if sender == owner:
+            return Event(name, line)
+        case (sender, protocol.MANAGER, "WatchClosed", "us"), (_, reason) if sender == owner:
+            raise Unavailable(f"healthd has closed the watch: {reason}")
+    return None
+
+
 def described(text: Any) -> dict[str, Any]:
     """Return the object that is in a text; raises Unavailable."""
     # Only here: a value is none.

@@ -33,3 +33,7 @@ def until_usec(seconds: float | None) -> int:
 def rule_of(interface: str, member: str) -> MatchRule:
     """Return the rule for a signal of healthd."""
     return MatchRule(type="signal", sender=protocol.BUS_NAME, path=protocol.ROOT, interface=interface, member=member)
+
+
+EVENTS = rule_of(protocol.MANAGER, "Event")
+"""The signal of every event that is no sample."""

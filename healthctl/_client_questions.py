@@ -37,6 +37,11 @@ class Questions:
         self._connection.send(call, serial=serial)
         return serial
 
+    def forget(self, number: int) -> None:
+        """Keep no answer to a question, whenever it comes."""
+        self._awaited.discard(number)
+        self._answers.pop(number, None)
+
     def take(self, number: int) -> Any | None:
         """Return the answer to a question, once; `None` while there is none."""
         try:

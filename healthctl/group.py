@@ -27,6 +27,8 @@ COMMANDS = {
     "collectors": "How the observing goes, and what is unavailable why.",
     "publishers": "How what is known gets outside, and what was lost.",
     "doctor": "What does not work, and what to do about it.",
+    "notify": "Tell the desktop, or a command of yours, what becomes wrong.",
+    "web": "A page, JSON and Prometheus metrics over HTTP.",
     "config": "Show, check and change the configuration.",
     "reload": "Have healthd read its configuration again.",
     "completions": "The script with which a shell completes what is typed.",

@@ -76,7 +76,10 @@ def test_what_the_system_reads_is_where_it_looks():
     assert {
         "lib/systemd/catalog/healthd.catalog",
         "lib/systemd/system/healthd.service",
+        "lib/systemd/system/healthd-web.service",
+        "lib/systemd/system/healthd-web.socket",
         "lib/sysusers.d/healthd.conf",
+        "lib/sysusers.d/healthd-web.conf",
         "share/bash-completion/completions/healthctl",
         "share/dbus-1/interfaces/org.healthd.Health1.Manager.xml",
         "share/dbus-1/system-services/org.healthd.Health1.service",
@@ -230,9 +233,38 @@ def test_what_apt_does_not_have_is_said_and_a_wish_is_no_more_than_that(tmp_path
     assert "could not be installed: no-such-package" in ended.stderr
 
 
+@pytest.mark.parametrize("download", [True, False])
+def test_prometheus_is_unpacked_where_it_is_not_installed(tmp_path, download):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "dirname", "mkdir", "mktemp", "mv", "rm", "touch", "id"):
+        os.symlink(shutil.which(name), tools / name)
+    scripts = {
+        "apt-get": f'[ "${{*%%download*}}" = "$*" ] || {"touch prometheus_1.deb" if download else "exit 100"}',
+        "dpkg-deb": 'mkdir -p "$3/usr/bin" && touch "$3/usr/bin/prometheus"',
+    }
+    for name, script in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / ".make").mkdir()
+    shutil.copy(os.path.join(ROOT, ".make/prometheus"), tmp_path / ".make")
+    ended = subprocess.run(
+        [tmp_path / ".make/prometheus"], env={"PATH": str(tools)}, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert below(tmp_path / ".build") == ({"prometheus/usr/bin/prometheus"} if download else set())
+    assert ("could not be downloaded" in ended.stderr) is not download
+
+
+def test_what_the_page_is_made_of_is_in_the_modules():
+    static = os.path.join(ROOT, "healthctl/web/static")
+    assert {f"healthctl/web/static/{name}" for name in os.listdir(static)} <= MODULES
+    assert any(name.endswith(".css") for name in os.listdir(static))
+
+
 @pytest.fixture(scope="module")
-def deb(tmp_path_factory):
-    """Give the Debian package, built once."""
+def debs(tmp_path_factory):
+    """Give the Debian packages by their names, built once."""
     if not shutil.which("dpkg-checkbuilddeps"):
         pytest.skip("dpkg-dev is not installed")
     needed = subprocess.run(
@@ -245,12 +277,19 @@ def deb(tmp_path_factory):
     before = below(root)
     run(str(root / ".make/deb"), str(directory))
     assert below(root) == before
-    (name,) = os.listdir(directory)
-    return os.path.join(directory, name)
+    return {name.partition("_")[0]: os.path.join(directory, name) for name in os.listdir(directory)}
 
 
-def test_the_debian_package_holds_every_file_at_debians_place(deb, tmp_path):
-    run("dpkg-deb", "-x", deb, str(tmp_path))
+@pytest.fixture
+def deb(debs):
+    """Give the path of the package healthd."""
+    return debs["healthd"]
+
+
+def test_the_debian_packages_hold_every_file_at_debians_place(debs, tmp_path):
+    assert debs.keys() == {"healthd", "healthd-web"}
+    for package in debs.values():
+        run("dpkg-deb", "-x", package, str(tmp_path))
     # Compressed, or not; and some releases have not merged /lib and /usr/lib.
     found = {re.sub(r"^lib/", "usr/lib/", name.removesuffix(".gz")) for name in below(tmp_path)}
     renamed = {
@@ -260,11 +299,9 @@ def test_the_debian_package_holds_every_file_at_debians_place(deb, tmp_path):
     expected = {f"usr/{renamed.get(place, place)}" for place in PLACES}
     expected |= {f"usr/lib/python3/dist-packages/{module}" for module in MODULES}
     expected |= {f"usr/bin/{command}" for command in COMMANDS}
-    expected |= {
-        "usr/share/doc/healthd/changelog.Debian",
-        "usr/share/doc/healthd/copyright",
-        "usr/share/lintian/overrides/healthd",
-    }
+    for package in debs:
+        expected |= {f"usr/share/doc/{package}/{name}" for name in ("changelog", "changelog.Debian", "copyright")}
+        expected.add(f"usr/share/lintian/overrides/{package}")
     assert {name for name in found if ".dist-info/" not in name} == expected
 
 
@@ -275,8 +312,21 @@ def test_the_debian_package_depends_on_debians_packages_for_all_that_healthd_req
     assert "dbus-system-bus" in depends
 
 
-def test_the_debian_package_is_of_this_version(deb):
-    assert run("dpkg-deb", "-f", deb, "Version").split("-")[0] == VERSION
+def test_the_debian_package_of_the_bridge_brings_what_that_alone_requires(debs, tmp_path):
+    run("dpkg-deb", "-x", debs["healthd-web"], str(tmp_path))
+    names = {os.path.basename(name) for name in below(tmp_path) if "share" not in name}
+    assert names == {"healthd-web.service", "healthd-web.socket", "healthd-web.conf"}
+    required = {
+        f"python3-{name.replace('>=', ' (>= ')})" for name in PROJECT["project"]["optional-dependencies"]["web"]
+    }
+    depends = set(run("dpkg-deb", "-f", debs["healthd-web"], "Depends").strip().split(", "))
+    version = run("dpkg-deb", "-f", debs["healthd"], "Version").strip()
+    assert depends == required | {f"healthd (= {version})"}
+
+
+def test_the_debian_packages_are_of_this_version(debs):
+    for package in debs.values():
+        assert run("dpkg-deb", "-f", package, "Version").split("-")[0] == VERSION
 
 
 def test_the_user_is_there_before_the_bus_reloads_and_the_service_starts(deb, tmp_path):
@@ -288,7 +338,9 @@ def test_the_user_is_there_before_the_bus_reloads_and_the_service_starts(deb, tm
     assert steps == sorted(steps)
 
 
-def test_lintian_finds_nothing_to_say(deb):
+def test_lintian_finds_nothing_to_say(debs):
     if not shutil.which("lintian"):
         pytest.skip("lintian is not installed")
-    assert run("lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", "--allow-root", deb) == ""
+    assert (
+        run("lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", "--allow-root", *debs.values()) == ""
+    )

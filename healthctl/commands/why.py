@@ -107,18 +107,8 @@ def _explained(client: Client, names: Iterable[str]) -> Iterator[Explained]:
             raise unknown(name, client.conditions()) from error
         begun = condition.since(told)
         length = _SHORTEST if begun is None else min(max(now - begun, _SHORTEST), _LONGEST)
-        series = [_series(client, address, metrics, now - length) for address in _addresses(told)]
+        series = [_series(client, address, metrics, now - length) for address in condition.addresses(told)]
         yield Explained(name, told, now, series, _around(client, told, now))
-
-
-def _addresses(told: dict[str, Any]) -> list[str]:
-    """Return the metrics that a condition's rule looks at, and the one that decided."""
-    rule, instance = told.get("rule"), told.get("instance")
-    looked_at = str(rule.get("metric") or "").split(" + ") if isinstance(rule, dict) else []
-    family = looked_at[0].partition(".")[0] if looked_at else ""
-    names = [*looked_at, *str(told.get("metric") or "").split(" + ")]
-    own = f"@{instance}" if instance else ""
-    return list(dict.fromkeys(name + (own if name.partition(".")[0] == family else "") for name in names if name))
 
 
 def _series(client: Client, address: str, metrics: dict[str, dict[str, Any]], since: float) -> Series:

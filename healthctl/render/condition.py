@@ -126,3 +126,13 @@ def _lasts(frame: Frame, condition: Values) -> str:
     """Say for how long it is so."""
     begun, now = since(condition), frame.described.time
     return age(now - begun) if begun is not None and now is not None else ""
+
+
+def addresses(told: Values) -> list[str]:
+    """Return the metrics that a condition's rule looks at, and the one that decided."""
+    rule, instance = told.get("rule"), told.get("instance")
+    looked_at = str(rule.get("metric") or "").split(" + ") if isinstance(rule, dict) else []
+    family = looked_at[0].partition(".")[0] if looked_at else ""
+    names = [*looked_at, *str(told.get("metric") or "").split(" + ")]
+    own = f"@{instance}" if instance else ""
+    return list(dict.fromkeys(name + (own if name.partition(".")[0] == family else "") for name in names if name))

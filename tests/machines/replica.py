@@ -1,26 +1,43 @@
 """A recorded machine on which healthd runs: its files, what system calls answered there, and five seconds of work."""
 
+import asyncio
 import json
 import os
 import shutil
+import threading
+import tomllib
 from collections.abc import Callable, Mapping
 from functools import partialmethod
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
+from lively import made_of
 from pi_firmware import Firmware
 
+import healthd
 from healthd import observe
 from healthd.clock import Instant
+from healthd.description import describe
 from healthd.errors import Unobserved
-from healthd.observe import CollectorType
+from healthd.health.judge import Judge
+from healthd.model import Snapshot
+from healthd.observe import CollectorType, Runner, _runner
 from healthd.observe._asking import nobody
 from healthd.observe.clock import Timex
+from healthd.pipeline import Pipeline
+from healthd.publish.bus.answers import Answers
+from healthd.state.history import History
+from healthd.state.store import Store
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIXTURES = os.path.join(os.path.dirname(HERE), "fixtures")
+MACHINES = sorted(os.listdir(FIXTURES))
+FAMILIES = {family.name: family for family in observe.families(observe.collectors())}
 INTERVAL = 5.0
 """What lies between the two samples, seconds."""
+with open(os.path.join(os.path.dirname(healthd.__file__), "health", "rules.toml"), "rb") as rules:
+    RULES = made_of(tomllib.load(rules))
 
 # What is added in that time to the words of a line, by their places: each CPU does 5 s of work in ticks of 10 ms.
 _CPU = {1: 100, 3: 50, 4: 350}
@@ -113,3 +130,45 @@ def _answered(collector: CollectorType, answers: Mapping[str, Any] | None) -> Co
     if not answers:
         return collector
     return type(collector.__name__, (collector,), {"__init__": partialmethod(collector.__init__, **answers)})
+
+
+class Answered(NamedTuple):
+    """What healthd answers on such a machine."""
+
+    described: str
+    collectors: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
+
+
+def answered(name: str, root: str) -> Answered:
+    """Return what healthd answers on a machine of which there is a fixture; `root` is an empty directory."""
+    replica, judge = Replica(name, root), Judge(RULES)
+    with pytest.MonkeyPatch.context() as patch:
+        # However busy this machine is, nothing is late.
+        patch.setattr(_runner, "FIRST_GRACE", 60.0)
+        snapshot = asyncio.run(_observed(replica, judge))
+    by_name = Answers(FAMILIES.values(), None, dict, judge).by_name
+    return Answered(
+        describe(snapshot).replace(root, ""),
+        json.loads(json.dumps(_plain(by_name["ListCollectors"](snapshot, 0.0, []))).replace(root, "")),
+        _plain(by_name["ListMetrics"](snapshot, 0.0, [])),
+    )
+
+
+async def _observed(replica: Replica, judge: Judge) -> Snapshot:
+    """Take the two samples with which healthd starts."""
+    runner = Runner(replica.collectors(), replica.roots, INTERVAL, replica, replica.ask)
+    pipeline = Pipeline(runner, Store(), judge, History(), [])
+    await pipeline.cycle()
+    for thread in threading.enumerate():
+        if thread.name == "observe-wireless":
+            thread.join()
+    replica.work()
+    await pipeline.cycle()
+    assert pipeline.snapshot
+    assert set(pipeline.snapshot.latest) == set(FAMILIES)
+    return pipeline.snapshot
+
+
+def _plain(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {key: variant.value for key, variant in row.items()} for name, row in rows.items()}

@@ -7,37 +7,19 @@ line, its address and its JSON; what is unknown is left out, and so is the versi
     HEALTHD_WRITE_GOLDEN=1 python3 -m pytest tests/machines
 """
 
-import asyncio
 import json
 import os
-import threading
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from lively import made_of
-from replica import FIXTURES, HERE, INTERVAL, Replica
+from replica import FAMILIES, FIXTURES, HERE, MACHINES, answered
 
-import healthd
 from healthctl.diagnosis import FAIL, WARN
 from healthctl.observed import Told, findings
 from healthctl.render.doctor import draw
 from healthctl.render.style import Style
-from healthd import observe, protocol
-from healthd.description import describe
-from healthd.health.judge import Judge
-from healthd.model import Snapshot
-from healthd.observe import Runner, _runner
-from healthd.pipeline import Pipeline
-from healthd.publish.bus.answers import Answers
-from healthd.state.history import History
-from healthd.state.store import Store
-
-FAMILIES = {family.name: family for family in observe.families(observe.collectors())}
-MACHINES = sorted(os.listdir(FIXTURES))
-with open(os.path.join(os.path.dirname(healthd.__file__), "health", "rules.toml"), "rb") as file:
-    RULES = made_of(tomllib.load(file))
+from healthd import protocol
 
 
 class Seen(NamedTuple):
@@ -58,41 +40,11 @@ def name(request) -> str:
 
 @pytest.fixture(scope="module")
 def seen(name, tmp_path_factory) -> Seen:
-    root = str(tmp_path_factory.mktemp(name))
-    replica = Replica(name, root)
-    judge = Judge(RULES)
-    with pytest.MonkeyPatch.context() as patch:
-        # However busy this machine is, nothing is late.
-        patch.setattr(_runner, "FIRST_GRACE", 60.0)
-        snapshot = asyncio.run(observed(replica, judge))
-    said = describe(snapshot).replace(root, "")
-    answers = Answers(FAMILIES.values(), None, dict, judge)
-    collectors, metrics = (
-        plain(answers.by_name[method](snapshot, 0.0, [])) for method in ("ListCollectors", "ListMetrics")
-    )
-    told = Told(json.loads(said), json.loads(json.dumps(collectors).replace(root, "")), metrics)
+    answers = answered(name, str(tmp_path_factory.mktemp(name)))
+    told = Told(json.loads(answers.described), answers.collectors, answers.metrics)
     found = [*findings(told)]
     degraded = json.dumps([finding.check for finding in found if finding.state in (WARN, FAIL)])
     return Seen(told.described, dict(flat(told.described)), degraded, "\n".join(draw(found, Style())) + "\n")
-
-
-async def observed(replica: Replica, judge: Judge) -> Snapshot:
-    """Take the two samples with which healthd starts."""
-    runner = Runner(replica.collectors(), replica.roots, INTERVAL, replica, replica.ask)
-    pipeline = Pipeline(runner, Store(), judge, History(), [])
-    await pipeline.cycle()
-    for thread in threading.enumerate():
-        if thread.name == "observe-wireless":
-            thread.join()
-    replica.work()
-    await pipeline.cycle()
-    assert pipeline.snapshot
-    assert set(pipeline.snapshot.latest) == set(FAMILIES)
-    return pipeline.snapshot
-
-
-def plain(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: {key: variant.value for key, variant in row.items()} for name, row in rows.items()}
 
 
 def flat(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ echo machine > etc/hostname
 hostname machine
 : > etc/fstab
 # Images of containers forbid packages to start their services.
-rm -rf usr/sbin/policy-rc.d var/lib/healthd
+rm -rf usr/sbin/policy-rc.d etc/healthd var/lib/healthd var/lib/healthd-web
 # They would wait for hardware, or set something of the one kernel.
 for unit in systemd-udevd systemd-udev-trigger systemd-logind systemd-timesyncd systemd-networkd systemd-resolved \
     systemd-sysctl systemd-modules-load systemd-binfmt systemd-random-seed systemd-update-utmp console-getty; do

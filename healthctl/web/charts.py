@@ -1,0 +1,149 @@
+"""How metrics went, as SVG: the mean of each moment in the band from its least to its greatest value."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from healthctl.render import axis
+from healthctl.render.axis import Window
+from healthctl.render.described import Described, Values, number, text
+from healthctl.render.scale import Scale, measure, scale
+from healthctl.series import Point, resolution
+from healthctl.web.markup import Markup, element, join
+
+RANGES = {"5min": 300.0, "1h": 3600.0, "24h": 86400.0, "7d": 604800.0}
+"""Seconds."""
+POINTS = 150
+"""Of a line."""
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 600, 130, 64, 18
+_DEVICES = 2
+_LINES = 4
+"""In one chart at most: more can't be told apart."""
+
+
+class Chart(NamedTuple):
+    """Which metrics are drawn together."""
+
+    title: str
+    unit: str
+    lines: tuple[tuple[str, str], ...]
+    """The name and the address of each."""
+
+
+def charts(described: Described) -> list[Chart]:
+    """Return the charts of a machine."""
+    sensors = described.instances("sensor")
+    warm = sorted(
+        (name for name, row in sensors.items() if number(row, "celsius") is not None),
+        key=lambda name: (text(sensors[name], "role") != "cpu", name),
+    )
+    uplinks = [name for name, row in described.instances("network").items() if row.get("uplink") is True]
+    disks = [name for name, row in described.instances("disk").items() if number(row, "busy") is not None]
+    mounts = [name for name, row in described.instances("filesystem").items() if number(row, "percent") is not None]
+    found = [
+        Chart("CPU", "percent", (("busy", "cpu.busy"),)),
+        Chart("Memory", "percent", (("memory", "memory.percent"), ("swap", "memory.swap_percent"))),
+        Chart("Load", "tasks", (("1 min", "load.load1"), ("15 min", "load.load15"))),
+        Chart(
+            "Pressure", "percent",
+            tuple((name, f"pressure.{name}_some_avg10") for name in ("cpu", "memory", "io")),
+        ),
+        Chart("Temperature", "celsius", tuple((_called(sensors[name]), f"sensor.celsius@{name}") for name in warm)),
+        *(_flow("network", name, {"rx": "received", "tx": "sent"}) for name in uplinks[:_DEVICES]),
+        *(_flow("disk", name, {"read": "read", "write": "written"}) for name in disks[:_DEVICES]),
+        Chart("Filesystems", "percent", tuple((name, f"filesystem.percent@{name}") for name in mounts)),
+    ]  # fmt: skip
+    return [chart._replace(lines=chart.lines[:_LINES]) for chart in found if chart.lines]
+
+
+def _flow(family: str, name: str, ways: Mapping[str, str]) -> Chart:
+    """Return the chart of what passes a device both ways."""
+    lines = ((word, f"{family}.{way}_bytes_per_second@{name}") for way, word in ways.items())
+    return Chart(f"{family.capitalize()} {name}", "bytes_per_second", tuple(lines))
+
+
+def _called(sensor: Values) -> str:
+    return " ".join(filter(None, (text(sensor, "driver"), text(sensor, "label")))) or "sensor"
+
+
+def draw(chart: Chart, points: Mapping[str, Sequence[Point]], window: Window) -> Markup:
+    """Return a chart as a figure; of metrics without points nothing is drawn."""
+    lines = [(name, points[address]) for name, address in chart.lines if points.get(address)]
+    if not lines:
+        return Markup()
+    values = [value for _, line in lines for point in line for value in (point.low, point.high)]
+    up = scale(measure(chart.unit, "°C"), min(values), max(values), 3)
+    write = measure(chart.unit, "°C").write
+    legend = [
+        element(
+            "li",
+            element("i", class_=f"line{place}"), f" {name} ", element("span", write(line[-1].mean), class_="aside"),
+        )
+        for place, (name, line) in enumerate(lines)
+    ]  # fmt: skip
+    drawn = [_line(line, place, up, window) for place, (_, line) in enumerate(lines)]
+    spans = (
+        f"{name} from {write(min(point.low for point in line))} to {write(max(point.high for point in line))}"
+        for name, line in lines
+    )
+    label = f"{chart.title}: {'; '.join(spans)}"
+    return element(
+        "figure",
+        element("figcaption", element("h3", chart.title), element("ul", *legend, class_="legend")),
+        element(
+            "svg", _grid(up, window), *drawn,
+            viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label,
+        ),
+    )  # fmt: skip
+
+
+def _grid(up: Scale, window: Window) -> Markup:
+    rules = []
+    for tick in up.ticks:
+        y = _y(tick.place)
+        rules.append(element("line", x1=_LEFT, x2=_WIDTH, y1=y, y2=y))
+        rules.append(element("text", tick.label, x=_LEFT - 6, y=y + 4, text_anchor="end"))
+    columns = 60
+    for column, label in axis.ticks(window, columns):
+        x = _LEFT + (_WIDTH - _LEFT) * column / columns
+        if x < _WIDTH - 40:
+            rules.append(element("text", label, x=f"{x:.0f}", y=_HEIGHT - 3))
+    return element("g", *rules, class_="grid")
+
+
+def _line(line: Sequence[Point], position: int, up: Scale, window: Window) -> Markup:
+    """Return a line, and the band around it; where nothing is known there is a gap."""
+    step = 2.5 * resolution(line)
+    parts: list[list[Point]] = []
+    for point in line:
+        if not parts or point.time - parts[-1][-1].time > max(step, 1.0):
+            parts.append([])
+        parts[-1].append(point)
+
+    def x(point: Point) -> str:
+        share = min(max((point.time - window.since) / window.length, 0.0), 1.0)
+        return f"{_LEFT + (_WIDTH - _LEFT) * share:.1f}"
+
+    def path(points: Sequence[Point], field: str) -> str:
+        return "L".join(f"{x(point)} {_y(up.place(getattr(point, field)))}" for point in points)
+
+    bands = "".join(f"M{path(part, 'high')}L{path(part[::-1], 'low')}Z" for part in parts if len(part) > 1)
+    # A point alone is a dot: the caps of the line are round.
+    means = "".join(f"M{path(part, 'mean')}" + ("h0" if len(part) == 1 else "") for part in parts)
+    return join(element("path", d=bands, class_=f"band{position}"), element("path", d=means, class_=f"line{position}"))
+
+
+def _y(place: float) -> float:
+    return round(6 + (_HEIGHT - _BOTTOM - 6) * (1 - place), 1)
+
+
+def strip(title: str, values: Sequence[float | None], low: float, high: float) -> Markup:
+    """Return values as they were observed as a small line, the newest at the right; what is unknown is a gap."""
+    path, drawn = "", False
+    for position, value in enumerate(values):
+        if value is not None:
+            height = 18 * min(max((value - low) / (high - low), 0), 1)
+            path += f"{'L' if drawn else 'M'}{2 * position} {20 - height:.1f}"
+        drawn = value is not None
+    line = element("path", d=path, class_="line0")
+    return element("svg", line, viewBox="0 0 120 22", role="img", aria_label=title, class_="strip")

@@ -1,0 +1,191 @@
+"""The page: written whole by the server, and kept current part by part where the browser runs scripts."""
+
+import asyncio
+from contextlib import suppress
+from time import CLOCK_BOOTTIME, clock_gettime
+from typing import NamedTuple
+
+from healthctl.errors import Unavailable
+from healthctl.render.axis import Window
+from healthctl.render.described import Described, number, text
+from healthctl.render.style import Style
+from healthctl.web.charts import POINTS, RANGES, charts, draw, strip
+from healthctl.web.door import heeded
+from healthctl.web.machine import KEPT, STRIP, Machine, Seen, histories
+from healthctl.web.markup import Content, Markup, element, join
+from healthctl.web.sections import sections
+from healthd import protocol
+
+DEFAULT = "1h"
+_TITLES = {"cpu.busy": "CPU", "memory.percent": "Memory", "pressure.io_some_avg10": "Waiting for disks"}
+
+Parts = dict[str, Markup]
+"""What is shown, by the name of its element."""
+
+
+class _Past(NamedTuple):
+    """How the metrics of charts went, drawn."""
+
+    at: float
+    charts: Markup
+
+
+class Page:
+    """Writes the page; what is the same for all is written once."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._past: dict[str, _Past] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._now: tuple[str, Parts] = ("", {})
+        self._parts: dict[str, tuple[object, Parts]] = {}
+        """By range, and of which version of what is known."""
+
+    async def whole(self, range_: str, *, leave: bool) -> Markup:
+        """Return the page with the charts of a range of `RANGES`; `leave`: who looks may log out."""
+        with suppress(Unavailable):
+            await self._machine.now()
+            await self.renew(range_)
+        seen = self._machine.last
+        host = text(Described(seen.described, Style()).single("host"), "hostname") if seen else ""
+        return document(host or "healthd", _body(host, self.parts(range_), range_, leave=leave))
+
+    def parts(self, range_: str) -> Parts:
+        """Return what is shown now: the same object as long as nothing has changed."""
+        past = self._past.get(range_)
+        version = self._machine.version, past and past.at
+        known = self._parts.get(range_)
+        if known is None or known[0] != version:
+            parts = {**self._present(), "charts": past.charts if past else Markup()}
+            known = version, known[1] if known and known[1] == parts else parts
+            self._parts[range_] = known
+        return known[1]
+
+    def _present(self) -> Parts:
+        seen = self._machine.last
+        if seen and self._now[0] != seen.tag:
+            self._now = seen.tag, {**sections(Described(seen.described, Style())), **_told(seen)}
+        return {
+            **self._now[1],
+            "problem": _problem(self._machine.problem, known=seen is not None),
+            "strips": self._strips(),
+        }
+
+    def _strips(self) -> Markup:
+        """Draw the samples of the watch: they are as observed, and so the page says."""
+        samples = self._machine.samples
+        if len(samples) < 2:
+            return Markup()
+        drawn = []
+        for address in STRIP:
+            values = [sample.values.get(address) for sample in samples]
+            shown = [None] * (KEPT - len(values)) + [
+                float(value) if isinstance(value, int | float) else None for value in values
+            ]
+            last = "?" if shown[-1] is None else f"{shown[-1]:.1f} %"
+            title = _TITLES[address]
+            drawn.append(
+                element(
+                    "li",
+                    element("span", title, class_="aside"),
+                    strip(f"{title}, the last minute", shown, 0.0, 100.0),
+                    element("b", last),
+                )
+            )
+        return element("ul", *drawn)
+
+    async def renew(self, range_: str) -> None:
+        """Have the charts follow, as often as a point comes to them; all wait for the same. Raises Unavailable."""
+        past, length = self._past.get(range_), RANGES[range_]
+        if past and _now() - past.at < length / POINTS:
+            return
+        if range_ not in self._loading:
+            self._loading[range_] = asyncio.create_task(self._load(range_, length))
+            self._loading[range_].add_done_callback(heeded)
+        await asyncio.shield(self._loading[range_])
+
+    async def _load(self, range_: str, length: float) -> None:
+        try:
+            described = Described((await self._machine.now()).described, Style())
+            now = described.time or 0.0
+            wanted = charts(described)
+            addresses = [address for chart in wanted for _, address in chart.lines]
+            points = await histories(self._machine, addresses, now - length, None, POINTS)
+            window = Window(now - length, now, now)
+            self._past[range_] = _Past(_now(), join(*(draw(chart, points, window) for chart in wanted)))
+        finally:
+            del self._loading[range_]
+
+
+def _now() -> float:
+    """Return a time that goes on while the machine is suspended, seconds."""
+    return clock_gettime(CLOCK_BOOTTIME)
+
+
+def document(title: str, body: Content, *, live: bool = True) -> Markup:
+    """Return a document of HTML; all that it loads comes from the same server."""
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("link", rel="icon", href="/static/icon.svg", type="image/svg+xml"),
+        element("link", rel="stylesheet", href="/static/style.css"),
+        element("script", src="/static/live.js", type="module") if live else None,
+    )
+    return Markup(f"<!doctype html>{element('html', head, element('body', body), lang='en')}")
+
+
+def _body(host: str, parts: Parts, range_: str, *, leave: bool) -> Markup:
+    def part(name: str, tag: str = "section", **more: str) -> Markup:
+        return element(tag, parts.get(name), id_=name, **more)
+
+    ranges = [
+        element("a", name, href=f"/?range={name}", aria_current="true" if name == range_ else None) for name in RANGES
+    ]
+    cards = ("cpu", "memory", "load", "pressure", "sensors", "upkeep", "filesystems", "disks", "networks", "host")
+    return join(
+        element("a", "To the verdict", href="#verdict", class_="skip"),
+        element(
+            "header",
+            element("h1", host or "healthd"),
+            element("p", part("told", "span"), " ", element("span", id_="live", role="status"), class_="aside"),
+            element("button", "Pause", id_="pause", type="button", hidden=True),
+            element("form", element("button", "Log out"), action="/logout", method="post") if leave else None,
+        ),
+        element(
+            "main",
+            part("problem", "div", role="alert"),
+            part("verdict"),
+            element("section", element("h2", "Live, as observed"), part("strips", "div"), class_="strips"),
+            element("div", *(part(name, class_="card") for name in cards), class_="cards"),
+            element(
+                "section",
+                element("h2", "How it went"),
+                element("nav", *ranges, aria_label="range of the charts"),
+                part("charts", "div", class_="charts", data_range=range_),
+                id_="went",
+            ),
+        ),
+        element(
+            "footer",
+            element("a", "Conditions", href="/conditions"), " ",
+            element("a", "API", href="/api/v1/openapi.json"), " ",
+            element("a", "Metrics", href="/metrics"), " ",
+            f"healthd {protocol.VERSION}",
+        ),
+    )  # fmt: skip
+
+
+def _told(seen: Seen) -> Parts:
+    """Return of when it is what is shown."""
+    told = text(seen.described, "time")
+    number_ = number(seen.described, "seq")
+    words = element("time", told.replace("T", " ").split(".")[0].rstrip("Z") + " UTC" if told else "", datetime=told)
+    return {"told": element("span", words, data_seq=f"{number_ or 0:.0f}", id_="seq")}
+
+
+def _problem(problem: str, *, known: bool) -> Markup:
+    said = "These are the last known figures" if known else "Nothing is known yet"
+    return element("p", f"{said}: {problem}", class_="problem") if problem else Markup()

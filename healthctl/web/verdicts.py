@@ -1,0 +1,111 @@
+"""The pages beside the first: what is judged, what a verdict rests on, and the question for the token."""
+
+from collections.abc import Mapping, Sequence
+from time import time
+from typing import Any
+
+from healthctl.client import described
+from healthctl.render import condition
+from healthctl.render.described import cleaned, text
+from healthctl.render.event import event
+from healthctl.render.style import Style
+from healthctl.render.units import age
+from healthctl.render.why import Explained, why
+from healthctl.series import Series
+from healthctl.web.cards import table
+from healthctl.web.machine import Machine, histories
+from healthctl.web.markup import Content, Markup, element, join
+from healthctl.web.sections import quoted
+from healthd import protocol
+
+_STYLE = Style()
+_WIDTH = 100
+"""Columns of the evidence."""
+_POINTS = 60
+_SHORTEST, _LONGEST = 3600.0, 86400.0
+"""Of the history that is shown, seconds."""
+
+
+def conditions(known: Mapping[str, dict[str, Any]], changes: Sequence[str], now: float) -> Markup:
+    """Return all that is judged, the worst first, and what has become of it (lines of JSON), the newest first."""
+    rows = sorted(known.items(), key=lambda row: (condition.rank(row[1]), row[0]))
+    return _page(
+        element("h1", "Conditions"),
+        element(
+            "div",
+            table(
+                ("Condition", "Severity", "Since", "Value", "Threshold", "Meaning"),
+                [_row(_STYLE.clean(name), cleaned(row, _STYLE), now) for name, row in rows],
+            ),
+            class_="wide",
+            tabindex=0,
+            role="region",
+            aria_label="what is judged",
+        ),
+        element("h2", "What has changed"),
+        element(
+            "pre", "\n".join(event(line, {}, _STYLE) for line in reversed(changes)) or "Nothing, as far as is known."
+        ),
+    )
+
+
+def _row(name: str, row: dict[str, Any], now: float) -> Sequence[Content]:
+    severity = text(row, "severity") or protocol.UNKNOWN
+    begun = condition.since(row)
+    return (
+        element("a", name, href=f"/condition/{quoted(name)}"),
+        element("span", severity, class_=f"severity {severity}"),
+        age(now - begun) if begun is not None else "",
+        condition.value(row, _STYLE),
+        condition.threshold(row, _STYLE),
+        condition.summary(row),
+    )
+
+
+async def explain(machine: Machine, name: str) -> Explained:
+    """Ask for what is known of a condition. Raises UnknownCondition and Unavailable."""
+    told = described(await machine.door.explain(name))
+    now = time()
+    begun = condition.since(told)
+    length = _SHORTEST if begun is None else min(max(now - begun, _SHORTEST), _LONGEST)
+    addresses = condition.addresses(told)
+    metrics = await machine.door.metrics()
+    points = await histories(machine, addresses, now - length, None, _POINTS)
+    rows = {address: metrics.get(address.partition("@")[0], {}) for address in addresses}
+    series = [
+        Series(address, text(row, "unit"), text(row, "summary"), points.get(address, []))
+        for address, row in rows.items()
+    ]
+    return Explained(name, told, now, series, ())
+
+
+def evidence(explained: Explained) -> Markup:
+    """Return what the verdict on a condition rests on, in words."""
+    name = _STYLE.clean(explained.name)
+    return _page(element("h1", name), element("pre", "\n".join(why(explained, _WIDTH, _STYLE))))
+
+
+def sorry(reason: str) -> Markup:
+    """Return what is said where there is nothing to show."""
+    return _page(element("h1", "healthd"), element("p", reason, class_="problem"))
+
+
+def login(problem: str = "") -> Markup:
+    """Return the question for the token."""
+    return element(
+        "main",
+        element("h1", "healthd"),
+        element("p", problem, class_="problem", role="alert") if problem else None,
+        element(
+            "form",
+            element("label", "Token", for_="token"), " ",
+            element("input", id_="token", name="token", type="password", required=True), " ",
+            element("button", "Look"),
+            element("p", "It is in the file that healthctl web named when it began.", class_="aside"),
+            method="post", action="/login",
+        ),
+    )  # fmt: skip
+
+
+def _page(*content: Content) -> Markup:
+    return join(element("header", element("a", "← This machine", href="/")), element("main", *content))

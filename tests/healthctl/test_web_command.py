@@ -1,0 +1,18 @@
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT = "import sys; sys.modules[sys.argv.pop(1)] = None; from healthctl.cli import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize("module", ["aiohttp", "prometheus_client"])
+def test_what_the_bridge_needs_and_is_not_installed_is_said_in_a_line(module):
+    if module == "prometheus_client":
+        pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    command = [sys.executable, "-c", WITHOUT, module, "web"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 69
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"healthctl: {module} is not installed; apt install python3-aiohttp")
+    assert "pip install 'healthd[web]'" in line

@@ -1,0 +1,184 @@
+"""What one client does to the bridge costs no other an answer, and no memory."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from private_bus import Bus, Healthd, eventually
+from web_bridge import Bridge, Events
+
+from healthctl.client import Client
+
+MANAGER = ("org.healthd.Health1", "/org/healthd/Health1", "org.healthd.Health1.Manager")
+
+
+def resident(bridge: Bridge) -> int:
+    with open(f"/proc/{bridge.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def connected(bridge: Bridge, request: bytes) -> Iterator[socket.socket]:
+    with socket.create_connection((bridge.address, bridge.port), 60) as made:
+        made.sendall(request)
+        yield made
+
+
+def ended(made: socket.socket) -> bool:
+    """Wait for the end of a connection."""
+    try:
+        while made.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "path", ["/condition/%00", "/api/v1/conditions/a%00b", "/api/v1/history?metric=filesystem.percent@%00"]
+)
+def test_a_nul_costs_nobody_the_connection_to_the_bus(web, path):
+    stream = Events(web, "/api/v1/events")
+    stream.next("status")
+    assert web.ask(path).status in (400, 404)
+    assert web.ask("/api/v1/conditions").status == 200
+    assert "health" in json.loads(stream.next("status"))
+    stream.close()
+
+
+def test_the_strips_come_back_with_healthd(bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]):
+    def watches() -> str:
+        return bus.busctl("get-property", *MANAGER, "WatchCount").stdout.split()[-1]
+
+    first = healthd("--interval", "0.5").ready()
+    bridge = bridges(bus.address)
+    stream = Events(bridge, "/live?range=5min")
+    eventually(lambda: "<svg" in json.loads(stream.next("parts")).get("strips", ""))
+    first.stop(signal.SIGKILL)
+    # Before anybody has asked in vain.
+    healthd("--interval", "0.5").ready()
+    eventually(lambda: watches() == "1")
+    eventually(lambda: "<svg" in json.loads(stream.next("parts")).get("strips", ""))
+    stream.close()
+
+
+def test_an_answer_that_comes_too_late_is_not_kept(healthd_bus: Bus):
+    with Client(healthd_bus.address) as client:
+        number = client.line.question("ListMetrics")
+        client.line.forget(number)
+        client.describe()
+        assert not client.has_unread
+        other = client.line.question("ListMetrics")
+        client.describe()
+        assert client.has_unread
+        client.line.forget(other)
+        assert not client.has_unread
+
+
+def test_charts_that_could_not_be_had_are_asked_for_again(
+    bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]
+):
+    first = healthd("--interval", "0.25").ready()
+    bridge = bridges(bus.address)
+    assert bridge.ask("/api/v1/status").status == 200
+    first.stop(signal.SIGKILL)
+    assert "<figure" not in bridge.ask("/?range=7d").text
+    healthd("--interval", "0.25").ready()
+    eventually(lambda: "<figure" in bridge.ask("/?range=7d").text)
+
+
+def test_a_name_by_which_a_proxy_asks_asks_for_the_token(healthd_bus: Bus, bridges: Callable[..., Bridge], tmp_path):
+    bridge = bridges(healthd_bus.address, "--name", "pi4.lan", XDG_STATE_HOME=str(tmp_path))
+    assert bridge.ask("/api/v1/status").status == 401
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_can_not_log_in(healthd_bus: Bus, bridges: Callable[..., Bridge], tmp_path, site):
+    bridge = bridges(healthd_bus.address, "--token-file", str(tmp_path / "token"))
+    kind = {"Content_Type": "application/x-www-form-urlencoded", "Sec_Fetch_Site": site}
+    token = (tmp_path / "token").read_text().strip().encode()
+    assert bridge.ask("/login", "POST", b"token=" + token, **kind).status == 403
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
+    healthd_bus: Bus, bridges: Callable[..., Bridge], tmp_path
+):
+    bridge = bridges(healthd_bus.address, "--token-file", str(tmp_path / "token"))
+    kind = b"application/x-www-form-urlencoded"
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + kind + b"\r\nContent-Length: 99\r\n\r\ntok"
+    with connected(bridge, head) as slow:
+        assert bridge.ask("/login").status == 200
+        assert ended(slow)
+
+
+def test_what_follows_an_upgrade_is_not_kept(healthd_bus: Bus, bridges: Callable[..., Bridge]):
+    bridge = bridges(healthd_bus.address)
+    bridge.ask("/")
+    before = resident(bridge)
+    head = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    with connected(bridge, head) as rude, contextlib.suppress(ConnectionError, TimeoutError):
+        rude.settimeout(5)
+        for _ in range(320):
+            rude.sendall(b"x" * 65536)
+    assert bridge.ask("/api/v1/status").status == 200
+    assert resident(bridge) - before < 8 * 2**20
+
+
+def test_requests_behind_a_stream_are_not_kept(healthd_bus: Bus, bridges: Callable[..., Bridge]):
+    bridge = bridges(healthd_bus.address)
+    bridge.ask("/")
+    before = resident(bridge)
+    request = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(bridge, request) as rude, contextlib.suppress(ConnectionError, TimeoutError):
+        rude.settimeout(5)
+        for _ in range(200):
+            rude.sendall(request * 100)
+    assert bridge.ask("/api/v1/status").status == 200
+    assert resident(bridge) - before < 8 * 2**20
+
+
+def test_one_address_has_so_many_connections_and_no_more(healthd_bus: Bus, bridges: Callable[..., Bridge]):
+    bridge = bridges(healthd_bus.address)
+    with contextlib.ExitStack() as opened:
+        silent = [opened.enter_context(connected(bridge, b"")) for _ in range(256)]
+        with connected(bridge, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as further:
+            assert ended(further)
+        # Those who say nothing are let go, and then there is room.
+        assert all(map(ended, silent))
+        assert bridge.ask("/api/v1/status").status == 200
+
+
+def test_who_asks_too_often_is_told_so(healthd_bus: Bus, bridges: Callable[..., Bridge]):
+    bridge = bridges(healthd_bus.address)
+    connection = bridge.connect()
+    found = set()
+    for _ in range(3000):
+        connection.request("GET", "/static/icon.svg")
+        answer = connection.getresponse()
+        answer.read()
+        found.add(answer.status)
+        if answer.status == 429:
+            assert answer.getheader("Retry-After") == "1"
+            break
+    connection.close()
+    assert found == {200, 429}
+
+
+def test_an_address_that_means_nothing_is_404(web):
+    for address in ("@/nope", "cpu.busy@", "filesystem.percent@/nowhere"):
+        answer = web.ask(f"/api/v1/history?metric={address}")
+        assert answer.status in (200, 404), answer.body
+
+
+def test_a_person_is_told_in_words_what_a_program_is_told_in_json(bus: Bus, bridges: Callable[..., Bridge]):
+    bridge = bridges(bus.address)
+    page = bridge.ask("/conditions", Accept="text/html")
+    assert page.status == 503
+    assert "<h1>healthd</h1>" in page.text
+    assert "healthd is not running" in page.text
+    assert bridge.ask("/conditions").json["status"] == 503
+    assert "Nothing is known yet" in bridge.ask("/").text

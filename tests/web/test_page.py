@@ -1,0 +1,128 @@
+"""The page as the server writes it: whole without a script, and by the figures of one sample."""
+
+import gzip
+import html.parser
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from private_bus import Bus, Healthd, eventually
+from web_bridge import Bridge, Events
+
+VOID = {"meta", "link", "input", "br"}
+RULES = """
+[rules.used]
+metric = "memory.percent"
+summary = "Memory is in <use> & more."
+warning = { enter = "> 0.001%", clear = "< 0.0001%", hold = "0s" }
+"""
+
+
+class Page(html.parser.HTMLParser):
+    """What is in a page; an element that is not closed in its place is a fault."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.data: dict[str, str] = {}
+        self.ids: list[str] = []
+        self.text: dict[str, str] = {}
+        self.open: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if "id" in given:
+            self.ids.append(given["id"] or "")
+        if tag == "data":
+            self.data[str(given["data-metric"])] = str(given["value"])
+        if "data-seq" in given:
+            self.seq = int(str(given["data-seq"]))
+        if tag not in VOID:
+            self.open.append((tag, given))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        for _, given in self.open:
+            if name := given.get("id"):
+                self.text[name] = self.text.get(name, "") + data
+
+
+def value(snapshot: dict[str, Any], address: str) -> Any:
+    name, at, instance = address.partition("@")
+    family, _, field = name.partition(".")
+    content = snapshot["readings"][family]
+    return (content[instance] if at else content)[field]
+
+
+def test_every_figure_is_the_snapshots_of_the_same_sample(web):
+    def both() -> object:
+        page, snapshot = Page(web.ask("/").text), web.ask("/api/v1/snapshot").json
+        return page.seq == snapshot["seq"] and (page, snapshot)
+
+    page, snapshot = eventually(both)
+    assert len(page.data) > 20
+    for address, shown in page.data.items():
+        known = value(snapshot, address)
+        assert (None if shown == "" else float(shown)) == known, address
+
+
+def test_it_is_whole_without_a_script(web):
+    page = Page(eventually(lambda: "<svg" in (text := web.ask("/?range=5min").text) and text))
+    assert len(page.ids) == len(set(page.ids))
+    parts = "verdict cpu memory load pressure filesystems disks networks host charts"
+    assert set(parts.split()) <= set(page.ids)
+    assert page.text["severity"] in ("ok", "notice", "warning", "critical", "unknown")
+    assert "GiB" in page.text["memory"]
+    assert all(page.text[name].strip() for name in ("cpu", "load", "host", "charts"))
+
+
+def test_it_is_small(web):
+    """All that a browser loads for it, as it goes over the wire."""
+    size = 0
+    for path in ("/?range=1h", "/static/style.css", "/static/live.js", "/static/icon.svg"):
+        answer = web.ask(path, Accept_Encoding="gzip")
+        assert answer.status == 200
+        size += len(answer.body)
+        if answer.headers.get("content-encoding") == "gzip":
+            gzip.decompress(answer.body)
+    assert size <= 60_000
+
+
+def test_a_condition_is_there_with_its_evidence_and_nothing_of_it_is_markup(
+    tmp_path, bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]
+):
+    rules = tmp_path / "healthd.toml"
+    rules.write_text(RULES)
+    healthd("--interval", "0.25", "--config", str(rules)).ready()
+    bridge = bridges(bus.address)
+    text = eventually(lambda: 'data-condition="used"' in (found := bridge.ask("/").text) and found)
+    page = Page(text)
+    assert page.text["severity"] == "warning"
+    assert "Memory is in <use> & more." in page.text["verdict"]
+    assert "&lt;use&gt; &amp; more" in text
+    evidence = bridge.ask("/condition/used")
+    assert "memory.percent" in evidence.text
+    conditions = bridge.ask("/conditions").text
+    assert re.search(r"ok → warning|ok -> warning", conditions) or "warning" in conditions
+    assert bridge.ask("/condition/nothing").status == 404
+
+
+def test_parts_come_as_they_change_and_only_these(
+    bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]
+):
+    healthd("--interval", "0.25").ready()
+    bridge = bridges(bus.address)
+    stream = Events(bridge, "/live?range=5min")
+    first = json.loads(stream.next("parts"))
+    assert "host" in first
+    eventually(lambda: "told" in json.loads(stream.next("parts")))
+    later: set[str] = set()
+    while not {"told", "strips"} <= later:
+        changed = json.loads(stream.next("parts"))
+        assert "host" not in changed
+        later |= changed.keys()
+    stream.close()
