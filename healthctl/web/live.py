@@ -5,7 +5,7 @@ Nothing is queued. A reader that is slow finds the newest when it comes back, an
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -25,9 +25,9 @@ _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control":
 class Stream:
     """One reader of server-sent events."""
 
-    def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
+    def __init__(self, request: web.Request) -> None:
         self._request = request
-        self._response = web.StreamResponse(headers={**headers, **_HEADERS})
+        self._response = web.StreamResponse(headers=_HEADERS)
 
     async def begin(self) -> None:
         """Send the head."""

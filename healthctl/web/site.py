@@ -65,21 +65,26 @@ class Site:
             return await self._guarded(request, handler)
 
         app = web.Application(middlewares=[guarded], client_max_size=2048)
-        app.router.add_get("/", self._home)
-        app.router.add_get("/conditions", self._conditions)
-        app.router.add_get("/condition/{name}", self._condition)
-        app.router.add_get("/live", self._live, allow_head=False)
-        app.router.add_get("/static/{name}", self._file)
-        app.router.add_get("/metrics", self._exposed)
-        app.router.add_get(f"{BASE}/openapi.json", self._described)
-        for endpoint in ENDPOINTS:
-            app.router.add_get(
-                f"{BASE}{endpoint.path}", self._endpoint(endpoint), allow_head=endpoint.handle is not None
-            )
+        app.on_response_prepare.append(_dress)
+        gets = {
+            "/": self._home,
+            "/conditions": self._conditions,
+            "/condition/{name}": self._condition,
+            "/live": self._live,
+            "/static/{name}": self._file,
+            "/metrics": self._exposed,
+            f"{BASE}/openapi.json": self._described,
+            **{f"{BASE}{endpoint.path}": self._endpoint(endpoint) for endpoint in ENDPOINTS},
+        }
+        streams = {"/live", *(f"{BASE}{endpoint.path}" for endpoint in ENDPOINTS if endpoint.handle is None)}
+        posts: dict[str, Handler] = {}
         if self._guard.asks:
-            app.router.add_get("/login", self._ask_for_token)
-            app.router.add_post("/login", self._login)
-            app.router.add_post("/logout", self._logout)
+            gets["/login"] = self._ask_for_token
+            posts = {"/login": self._login, "/logout": self._logout}
+        for path, handler in gets.items():
+            app.router.add_get(path, handler, allow_head=path not in streams, expect_handler=_unmoved)
+        for path, handler in posts.items():
+            app.router.add_post(path, handler, expect_handler=_unmoved)
         return app
 
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,8 +106,6 @@ class Site:
                 raise
             kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
             response = self._sorry(request, error.status, error.reason, kept)
-        if not response.prepared:
-            response.headers.update(HEADERS)
         return response
 
     @staticmethod
@@ -184,7 +187,7 @@ class Site:
         if sum(self._streams.values()) >= _STREAMS or self._streams.get(address, 0) >= _OF_ONE:
             return problem(429, "too many streams", {"Retry-After": "10"})
         self._streams[address] = self._streams.get(address, 0) + 1
-        stream = live.Stream(request, HEADERS)
+        stream = live.Stream(request)
         heard(request, ends=False)
         try:
             await stream.begin()
@@ -266,3 +269,12 @@ def _range(request: web.Request) -> str:
     if name not in RANGES:
         raise Bad(400, f"there is no such range; there are {', '.join(RANGES)}")
     return name
+
+
+async def _dress(_: web.Request, response: web.StreamResponse) -> None:
+    """Give every answer what a browser has to know."""
+    response.headers.update(HEADERS)
+
+
+async def _unmoved(_: web.Request) -> None:
+    """Answer nothing to `Expect`: a body is smaller than the question, and who asks is judged first."""

@@ -19,7 +19,7 @@ from jeepney.io.blocking import open_dbus_connection
 from plugins import install
 from private_bus import Healthd, eventually, private_bus
 from sshd import running
-from stand_in import StandIn
+from stand_in import Answering, member
 
 from healthctl.errors import Unavailable
 from healthctl.notify.desktop import Desktop
@@ -69,7 +69,7 @@ class TankCollector:
 LOW, NORMAL, CRITICAL = range(3)
 
 
-class Server(StandIn):
+class Server(Answering):
     """A notification server: `bubbles` is what is to be seen, by number, and `told` all that came."""
 
     def __init__(self, address: str, *capabilities: str, first: int = 1) -> None:
@@ -78,13 +78,12 @@ class Server(StandIn):
         self.told: list[tuple] = []
         self.refuses = self.is_stuck = False
         self._next = first
-        super().__init__(address, NAME, {})
+        super().__init__(address, NAME, self._reply)
 
-    def _answer(self, call):
-        member = call.header.fields[HeaderFields.member]
-        if member == "GetCapabilities":
+    def _reply(self, call):
+        if member(call) == "GetCapabilities":
             return new_method_return(call, "as", (list(self.capabilities),))
-        assert member == "Notify"
+        assert member(call) == "Notify"
         if self.is_stuck:
             # That is no answer to anybody.
             return new_signal(SERVER, "ActionInvoked", "us", (0, ""))

@@ -26,9 +26,13 @@ def test_our_own_names_and_addresses_are_known(web, host):
     assert web.ask("/api/v1/status", Host=host).status == 200
 
 
-def test_a_further_name_can_be_given(healthd_bus, bridges):
-    bridge = bridges(healthd_bus.address, "--name", "Pi4.lan")
-    assert bridge.ask("/api/v1/status", Host="pi4.lan:8086").status == 200
+def test_a_further_name_can_be_given_and_asks_for_the_token(healthd_bus, bridges, tmp_path):
+    file = tmp_path / "token"
+    bridge = bridges(healthd_bus.address, "--name", "Pi4.lan", "--token-file", str(file))
+    bearer = f"Bearer {file.read_text().strip()}"
+    assert bridge.ask("/api/v1/status", Host="pi4.lan:8086").status == 401
+    assert bridge.ask("/api/v1/status", Host="pi4.lan:8086", Authorization=bearer).status == 200
+    assert bridge.ask("/api/v1/status", Host="pi5.lan:8086", Authorization=bearer).status == 421
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/snapshot", "/metrics", "/static/live.js", "/nothing", "/conditions"])

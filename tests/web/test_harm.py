@@ -182,3 +182,14 @@ def test_a_person_is_told_in_words_what_a_program_is_told_in_json(bus: Bus, brid
     assert "healthd is not running" in page.text
     assert bridge.ask("/conditions").json["status"] == 503
     assert "Nothing is known yet" in bridge.ask("/").text
+
+
+@pytest.mark.parametrize("expected", ["100-continue", "a miracle"])
+def test_who_expects_something_is_judged_like_all_others(web, expected):
+    assert web.ask("/api/v1/status", Expect=expected).status == 200
+    assert web.ask("/api/v1/status", Expect=expected, Host="attacker.example").status == 421
+
+
+def test_what_is_nowhere_says_what_a_browser_may_do_too(web):
+    answer = web.ask("/nowhere", Expect="a miracle")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
