@@ -1,5 +1,6 @@
 """Calls to healthd on a connection, their answers, and signals, behind `client.py`: each from healthd itself."""
 
+import select
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +98,11 @@ class Line:
     def forget(self, number: int) -> None:
         """Give a question up."""
         self._questions.forget(number)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the bus takes a question now: one that has stopped takes some, and then what sends would wait."""
+        return self.fileno() >= 0 and bool(select.select([], [self], [], 0)[1])
 
     @property
     def has_unread(self) -> bool:

@@ -14,7 +14,7 @@ from healthctl.following import Following
 from healthctl.series import Point
 
 _ON_THE_WAY = 64
-"""Questions without an answer at most: what is beyond the bus's buffers would stop the loop."""
+"""Questions without an answer at most."""
 _AT_ONCE = 4
 """Histories and events that are on their way together at most: healthd reads few at once, for all who ask."""
 
@@ -92,7 +92,7 @@ class Door(Following):
 
     async def _ask(self, method: str, signature: str | None = None, *body: Any) -> tuple[Any, ...]:
         line = await self._reached()
-        if len(self._awaited) >= _ON_THE_WAY:
+        if len(self._awaited) >= _ON_THE_WAY or not line.has_room:
             raise Busy("healthd has too much to answer at once; try again")
         answer: asyncio.Future[tuple[Any, ...]] = self._loop.create_future()
         number = line.question(method, signature, body)
@@ -141,14 +141,18 @@ class Door(Following):
         return client.line
 
     def _readable(self, line: Line) -> None:
-        """Hand out what has come."""
+        """Hand out what has come, that included which comes meanwhile: of what was read nothing tells again."""
         try:
-            for message in line.come():
-                if told := news(message, line.owner):
-                    self._heard(told)
+            self._hand_out(line)
+            while line.has_unread:
+                self._hand_out(line)
         except Unavailable as error:
             self._give_up(error)
-            return
+
+    def _hand_out(self, line: Line) -> None:
+        for message in line.come():
+            if told := news(message, line.owner):
+                self._heard(told)
         for number, (method, answer) in list(self._awaited.items()):
             try:
                 if (content := line.taken(method, number)) is not None and not answer.done():

@@ -128,6 +128,23 @@ def test_what_follows_an_upgrade_is_not_kept(healthd_bus: Bus, bridges: Callable
     assert resident(bridge) - before < 8 * 2**20
 
 
+def test_a_bus_that_takes_nothing_stops_nobody(
+    bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]
+):
+    healthd().ready()
+    bridge = bridges(bus.address)
+    assert bridge.ask("/api/v1/status").status == 200
+    request = b"GET /api/v1/conditions/" + b"a" * 7900 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with contextlib.ExitStack() as opened:
+        bus.signal(signal.SIGSTOP)
+        opened.callback(bus.signal, signal.SIGCONT)
+        for _ in range(70):
+            opened.enter_context(connected(bridge, request))
+        assert bridge.ask("/static/icon.svg").status == 200
+        assert bridge.ask("/api/v1/conditions/more").status == 503
+    eventually(lambda: bridge.ask("/api/v1/status").status == 200)
+
+
 def test_requests_behind_a_stream_are_not_kept(healthd_bus: Bus, bridges: Callable[..., Bridge]):
     bridge = bridges(healthd_bus.address)
     bridge.ask("/")
