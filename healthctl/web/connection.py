@@ -37,6 +37,8 @@ class Connection(web.RequestHandler):
             loop=loop,
             access_log=None,  # type: ignore[arg-type]  # it may be None
             keepalive_timeout=_ANSWERED,
+            # A few bytes may stand for more than there is memory.
+            auto_decompress=False,
         )
         self._client: asyncio.Transport | None = None
         self._address = ""
@@ -64,7 +66,13 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and no more of them than a browser sends."""
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except ValueError:
+            # A target that is none, in Debian 12's aiohttp: after that it can read no further.
+            if self._client:
+                self._client.abort()
+            return
         # aiohttp bounds neither on Debian 12.
         ahead, tail = getattr(self, "_messages", ()), getattr(self, "_message_tail", b"")
         if self._client and (len(ahead) > _AHEAD or len(tail) > _TAIL):
@@ -74,7 +82,12 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what is no request that can be read, and what is a bug of ours."""
-        if status < 500:
+        if isinstance(exc, ConnectionError):
+            # The client has left.
+            raise exc
+        if isinstance(exc, web.RequestPayloadError):
+            answer = problem(400, "the body can't be read")
+        elif status < 500:
             answer = problem(status, (message or "this is no HTTP").splitlines()[0][:200])
         else:
             sys.stderr.write(complaint(f"this is a bug of healthctl: {request.path}: {exc!r}"))

@@ -7,6 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 from time import time
 from typing import Any
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -125,9 +126,10 @@ class Site:
             )
         if self._guard.hurried(address):
             return problem(429, "too many requests", {"Retry-After": "1"})
-        if not self._guard.asks or request.path in _OPEN:
-            return None
-        if self._guard.admits(self._guard.shown(request.headers, request.cookies)):
+        if request.body_exists and request.method != "POST":
+            return problem(400, "nothing here takes a body")
+        shown = self._guard.shown(request.headers, request.cookies)
+        if not self._guard.asks or request.path in _OPEN or self._guard.admits(shown):
             return None
         if "text/html" in request.headers.get("Accept", ""):
             return web.Response(status=303, headers={"Location": "/login"})
@@ -212,7 +214,8 @@ class Site:
     async def _login(self, request: web.Request) -> web.Response:
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return problem(403, "log in on this page, not on another site's")
-        shown = str((await request.post()).get("token", "")).strip()
+        form = parse_qs((await request.read()).decode("utf-8", "replace"))
+        shown = form.get("token", [""])[0].strip()
         if not self._guard.admits(shown):
             response = self._html(request, html("healthd", login("This is not the token."), live=False))
             response.set_status(403)

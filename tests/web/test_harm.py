@@ -1,10 +1,12 @@
 """What one client does to the bridge costs no other an answer, and no memory."""
 
 import contextlib
+import gzip
 import json
 import os
 import signal
 import socket
+import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,6 +21,12 @@ MANAGER = ("org.healthd.Health1", "/org/healthd/Health1", "org.healthd.Health1.M
 def resident(bridge: Bridge) -> int:
     with open(f"/proc/{bridge.process.pid}/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak(bridge: Bridge) -> int:
+    """Return the most memory that it ever had, bytes."""
+    with open(f"/proc/{bridge.process.pid}/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
 
 
 @contextlib.contextmanager
@@ -143,6 +151,60 @@ def test_a_bus_that_takes_nothing_stops_nobody(
         assert bridge.ask("/static/icon.svg").status == 200
         assert bridge.ask("/api/v1/conditions/more").status == 503
     eventually(lambda: bridge.ask("/api/v1/status").status == 200)
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=a", b"x"),
+        (f"{FORM}; charset=nonsense", b"token=x"),
+        (f"{FORM}; charset=utf-16", b"token=x"),
+        (FORM, b"token=\xff\xfe"),
+        (FORM, b"&" * 2000),
+    ],
+)
+def test_a_form_that_is_none_is_no_token(healthd_bus: Bus, bridges: Callable[..., Bridge], tmp_path, kind, body):
+    bridge = bridges(healthd_bus.address, "--token-file", str(tmp_path / "token"))
+    assert bridge.ask("/login", "POST", body, Content_Type=kind).status == 403
+    assert "bug" not in bridge.log
+
+
+def test_who_leaves_before_the_answer_is_no_bug(healthd_bus: Bus, bridges: Callable[..., Bridge], tmp_path):
+    bridge = bridges(healthd_bus.address, "--token-file", str(tmp_path / "token"))
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\ntok"
+    for _ in range(20):
+        with connected(bridge, head):
+            assert bridge.ask("/login").status == 200
+    assert bridge.ask("/login").status == 200
+    assert "bug" not in bridge.log
+
+
+@pytest.mark.parametrize("packed", ["deflate", "gzip"])
+def test_a_body_is_not_unpacked(healthd_bus: Bus, bridges: Callable[..., Bridge], tmp_path, packed):
+    bridge = bridges(healthd_bus.address, "--token-file", str(tmp_path / "token"))
+    bridge.ask("/login")
+    before = peak(bridge)
+    content = {"deflate": zlib.compress, "gzip": gzip.compress}[packed](bytes(200 * 2**20), 9)
+    assert bridge.ask("/login", "POST", content, Content_Encoding=packed).status == 413
+    assert peak(bridge) - before < 8 * 2**20
+
+
+def test_a_body_behind_a_stream_is_refused(web):
+    answer = web.ask("/live", "GET", b"x" * 10_000)
+    assert answer.status == 400
+    assert "body" in answer.json["detail"]
+
+
+def test_a_target_that_is_none_leaves_no_trace(healthd_bus: Bus, bridges: Callable[..., Bridge]):
+    bridge = bridges(healthd_bus.address)
+    with connected(bridge, b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n") as odd:
+        assert ended(odd)
+    assert bridge.ask("/api/v1/status").status == 200
+    # Nor a traceback: `bridges` looks.
 
 
 def test_requests_behind_a_stream_are_not_kept(healthd_bus: Bus, bridges: Callable[..., Bridge]):
