@@ -22,7 +22,7 @@ from healthd import protocol
 
 BASE = "/api/v1"
 _MOST = 10_000
-_MOST_POINTS = 100_000
+_MOST_POINTS = 20_000
 """Of all metrics of one answer together."""
 _METRICS = 32
 """Metrics of one question."""
@@ -111,23 +111,24 @@ async def _history(machine: Machine, request: web.Request) -> Answer:
     meant = resolve(tuple(asked), present)
     if len(meant) * most > _MOST_POINTS:
         raise Bad(400, f"these are {len(meant)} series; ask for {_MOST_POINTS // len(meant)} points of each at most")
-    for address in meant:
-        try:
-            points = (
-                []
-                if since >= until
-                else await machine.door.history(address, since, until if "until" in request.query else None, most)
-            )
-        except UnknownMetric as error:
-            raise Bad(404, f"{address[:200]} has no history: it is no number that goes up and down") from error
-        found[address] = {
-            "unit": str(known[address.partition("@")[0]].get("unit") or ""),
-            "points": [
-                {"time": when.iso(point.time), "min": point.low, "mean": point.mean, "max": point.high}
-                for point in points
-            ],
-        }
-    return Answer(dumps({"since": when.iso(since), "until": when.iso(until), "metrics": found}))
+    async with machine.long:
+        for address in meant:
+            try:
+                points = (
+                    []
+                    if since >= until
+                    else await machine.door.history(address, since, until if "until" in request.query else None, most)
+                )
+            except UnknownMetric as error:
+                raise Bad(404, f"{address[:200]} has no history: it is no number that goes up and down") from error
+            found[address] = {
+                "unit": str(known[address.partition("@")[0]].get("unit") or ""),
+                "points": [
+                    {"time": when.iso(point.time), "min": point.low, "mean": point.mean, "max": point.high}
+                    for point in points
+                ],
+            }
+        return Answer(dumps({"since": when.iso(since), "until": when.iso(until), "metrics": found}))
 
 
 def wanted(request: web.Request) -> Callable[[str], bool]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from healthctl.client import Event, Sample, described
 from healthctl.errors import Absent, HealthctlError, Unavailable, UnknownMetric
+from healthctl.render.described import number
 from healthctl.web.door import Door, heeded
 
 STRIP = ("cpu.busy", "memory.percent", "pressure.io_some_avg10")
@@ -19,6 +20,8 @@ _STEP = 1.0
 KEPT = 60
 """Samples of a strip."""
 
+_LEAST = 0.1
+"""The shortest interval that is believed, seconds."""
 _FRESH = 1.0
 """How old what is told to who asks once may be, seconds."""
 _LINGER = 5.0
@@ -59,6 +62,8 @@ class Machine:
         """The last events, as long as somebody looks."""
         self.version = 0
         """Another one whenever something is new."""
+        self.long = asyncio.Lock()
+        """Of who asks for much: one at a time has it in memory."""
         self.problem = ""
         """Why it is not known how the machine is now; "" where it is, or nobody has asked."""
         self._seen: Seen | None = None
@@ -179,17 +184,17 @@ class Machine:
         line = self.door.line
         try:
             while await self._wanted():
-                interval = float(seen.described.get("interval") or _STEP)
+                interval = max(number(seen.described, "interval") or _STEP, _LEAST)
                 # By healthd's own clock; where it is silent, or is not watched, its answer is asked for.
-                due = float(seen.described.get("since_boot") or 0.0) + interval
+                due = (number(seen.described, "since_boot") or 0.0) + interval
                 self._woken.clear()
+                if not line or self.door.line is not line:
+                    raise Unavailable(self.door.problem)
                 try:
                     async with asyncio.timeout(_SILENCE + interval if watch else interval):
                         await self._woken.wait()
                 except TimeoutError:
                     self._overtaken = True
-                if self.door.line is not line:
-                    raise Unavailable(self.door.problem)
                 if self._overtaken or (self.samples and self.samples[-1].since_boot >= due):
                     self._overtaken = False
                     seen = await self._look()

@@ -151,11 +151,15 @@ class Site:
 
     async def _exposed(self, request: web.Request) -> web.Response:
         seen = await self._machine.now()
-        # Another healthd, or one with other plug-ins, declares others.
-        declared = seen.described["version"], *seen.described["readings"]
-        if self._declared != declared:
-            self._metrics, self._declared = await self._machine.door.metrics(), declared
-        content, kind = expose(seen.described, self._metrics, request.headers.get("Accept", ""))
+        try:
+            # Another healthd, or one with other plug-ins, declares others.
+            declared = seen.described["version"], *seen.described["readings"]
+            if self._declared != declared:
+                self._metrics, self._declared = await self._machine.door.metrics(), declared
+            content, kind = expose(seen.described, self._metrics, request.headers.get("Accept", ""))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # Another machine's healthd may be one of another time.
+            raise Unavailable(f"what healthd tells can't be exported: {error!r}") from error
         return self._answer(request, Answer(content), kind)
 
     async def _home(self, request: web.Request) -> web.Response:
