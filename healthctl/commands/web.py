@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import re
 import sys
 from contextlib import ExitStack
 
 import click
 
-from healthctl.errors import Unavailable
+from healthctl.errors import Unavailable, UsageError, complaint
 from healthctl.options import Settings, shared
 
 _EXAMPLES = """\b
@@ -55,6 +56,11 @@ def command(context: click.Context, places: tuple[str, ...], names: tuple[str, .
         raise Unavailable(
             f"{error.name} is not installed; apt install {packages}, or pip install 'healthd[web]'"
         ) from error
+    for name in names:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise UsageError(f"'{name}' is no host name; write it without a scheme and a port: pi4.lan")
+    if token_file == "":
+        raise UsageError("--token-file names no file")
     made = server.sockets([server.place(text) for text in places or ("127.0.0.1",)])
     with ExitStack() as opened:
         for each in made:
@@ -63,7 +69,7 @@ def command(context: click.Context, places: tuple[str, ...], names: tuple[str, .
         if server.is_open(made) or token_file or names:
             path = token_file or _token_file()
             token = guard.token(path)
-            sys.stderr.write(f"healthctl: whoever looks has to show the token in {path}\n")
+            sys.stderr.write(complaint(f"whoever looks has to show the token in {path}"))
         asyncio.run(server.serve(settings.bus, made, token, names))
 
 

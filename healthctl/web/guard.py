@@ -37,7 +37,7 @@ def token(path: str) -> str:
             f"the token can't be written to {path}: {error.strerror}; name another file with --token-file"
         ) from error
     try:
-        with open(path) as file:
+        with open(path, errors="replace") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o077
             found = file.read(4096).strip()
     except OSError as error:

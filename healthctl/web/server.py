@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import pwd
 import signal
 import socket
 import sys
@@ -63,7 +64,7 @@ def place(text: str) -> Place:
         ip_address(host)
     except ValueError as error:
         raise UsageError(f"'{text}' is no address to listen on; write 127.0.0.1:{PORT} or [::1]:{PORT}") from error
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise UsageError(f"'{text}' names no port from 0 to 65535")
     return Place(host, int(port))
 
@@ -72,7 +73,7 @@ def sockets(places: Sequence[Place]) -> list[socket.socket]:
     """Return the sockets that systemd hands over, or new ones. Raises Taken and UsageError."""
     count = os.environ.get("LISTEN_FDS", "")
     if os.environ.get("LISTEN_PID") == str(os.getpid()) and count.isdigit() and int(count):
-        return [socket.socket(fileno=number) for number in range(_FIRST, _FIRST + int(count))]
+        return [_handed_over(number) for number in range(_FIRST, _FIRST + int(count))]
     made: list[socket.socket] = []
     for where in places:
         try:
@@ -81,6 +82,17 @@ def sockets(places: Sequence[Place]) -> list[socket.socket]:
             for other in made:
                 other.close()
             raise _refused(where, error) from error
+    return made
+
+
+def _handed_over(number: int) -> socket.socket:
+    try:
+        made = socket.socket(fileno=number)
+        listens = made.type == socket.SOCK_STREAM and made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        listens = False
+    if not listens:
+        raise UsageError("what systemd hands over is no stream that listens; see: systemctl cat healthd-web.socket")
     return made
 
 
@@ -110,7 +122,8 @@ def _refused(where: Place, error: OSError) -> HealthctlError:
 
 def _holder(port: int) -> str:
     """Say who listens on a port, as far as we may know."""
-    links = {f"socket:[{inode}]" for inode in _listeners(port)}
+    listeners = dict(_listeners(port))
+    links = {f"socket:[{inode}]" for inode in listeners}
     for path in iglob("/proc/[0-9]*/fd/*"):
         # Of others' processes nothing is told, and some end meanwhile.
         with suppress(OSError):
@@ -118,17 +131,25 @@ def _holder(port: int) -> str:
                 pid = path.split("/")[2]
                 with open(f"/proc/{pid}/comm", errors="replace") as file:
                     return f"{file.read().strip()} (process {pid})"
-    return "a process of another user" + (" (it is InfluxDB's port as well)" if port == PORT else "")
+    others = " and ".join(sorted({_user(int(uid)) for uid in listeners.values()})) or "another user"
+    return f"a process of {others}" + (" (healthd-web.socket's port, and InfluxDB's)" if port == PORT else "")
 
 
-def _listeners(port: int) -> Iterator[str]:
-    """Yield the inodes of the sockets that listen on a port (proc(5))."""
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _listeners(port: int) -> Iterator[tuple[str, str]]:
+    """Yield inode and user of each socket that listens on a port (proc(5))."""
     for name in ("tcp", "tcp6"):
         with suppress(OSError), open(f"/proc/net/{name}") as file:
             for line in file:
                 _, local, _, state, *more = line.split()
                 if state == _LISTEN and local.endswith(f":{port:04X}"):
-                    yield more[5]
+                    yield more[5], more[3]
 
 
 def is_open(made: Sequence[socket.socket]) -> bool:
@@ -137,9 +158,11 @@ def is_open(made: Sequence[socket.socket]) -> bool:
 
 
 def _shown(made: socket.socket) -> str:
-    """Return where a socket is reached; one that systemd hands over may be a file."""
+    """Return where a socket is reached; one that systemd hands over may be a file, or a name."""
     name = made.getsockname()
-    return name if isinstance(name, str) else Place(*name[:2]).url
+    if made.family in (socket.AF_INET, socket.AF_INET6):
+        return Place(*name[:2]).url
+    return name.replace(b"\0", b"@", 1).decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 async def serve(bus: str, made: Sequence[socket.socket], token: str, names: Sequence[str]) -> None:

@@ -139,13 +139,38 @@ def test_a_port_that_is_taken_is_said_with_its_holder(healthd_bus, web):
     assert second.stop() == 75
 
 
-@pytest.mark.parametrize("place", ["nowhere.example", "127.0.0.1:http", "127.0.0.1:99999", "300.1.1.1", "[::1"])
+@pytest.mark.parametrize(
+    "place", ["nowhere.example", "127.0.0.1:http", "127.0.0.1:99999", "300.1.1.1", "[::1", "127.0.0.1:" + 5000 * "9"]
+)
 def test_a_place_that_is_none_is_said(place):
     bridge = Bridge("unix:path=/nowhere", "--listen", place)
     eventually(lambda: bridge.process.poll() is not None)
     assert bridge.log.startswith(f"healthctl: '{place}' ")
     assert bridge.log.count("\n") == 1
     assert bridge.stop() == 64
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--name", "pi4.lan:443"), ("--name", "http://pi4.lan/"), ("--name", ""), ("--token-file", "")],
+    ids=" ".join,
+)
+def test_a_name_or_a_file_that_is_none_is_said(options, tmp_path):
+    bridge = Bridge("unix:path=/nowhere", *options, XDG_STATE_HOME=str(tmp_path))
+    eventually(lambda: bridge.process.poll() is not None)
+    assert bridge.log.count("\n") == 1
+    assert bridge.stop() == 64
+
+
+def test_a_token_that_is_no_text_shows_nothing_of_itself(tmp_path):
+    file = tmp_path / "token"
+    file.write_bytes(b"\xff\xfe secret")
+    file.chmod(0o600)
+    bridge = Bridge("unix:path=/nowhere", "--token-file", str(file))
+    eventually(lambda: bridge.process.poll() is not None)
+    assert "shorter than 16" in bridge.log
+    assert "secret" not in bridge.log
+    assert bridge.stop() == 74
 
 
 def test_what_is_too_large_is_refused_and_harms_nobody(web):
