@@ -99,6 +99,14 @@ class TestToken:
         left = guarded.ask("/logout", "POST", b"", Cookie=pair)
         assert 'healthd-token=""' in left.headers["set-cookie"]
 
+    def test_the_cookie_of_another_bridge_is_none(self, healthd_bus, bridges, guarded, tmp_path):
+        other = bridges(healthd_bus.address, "--token-file", str(tmp_path / "other"))
+        token = (tmp_path / "other").read_text().strip().encode()
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        pair = other.ask("/login", "POST", b"token=" + token, **form).headers["set-cookie"].partition(";")[0]
+        assert other.ask("/metrics", Cookie=pair).status == 200
+        assert guarded.ask("/metrics", Cookie=pair).status == 401
+
     def test_who_guesses_locks_nobody_out(self, guarded, file):
         for _ in range(20):
             assert guarded.ask("/api/v1/status", Authorization="Bearer guess").status == 401

@@ -231,6 +231,59 @@ def test_one_address_has_so_many_connections_and_no_more(healthd_bus: Bus, bridg
         assert bridge.ask("/api/v1/status").status == 200
 
 
+def test_all_addresses_together_have_so_many_connections_and_no_more(healthd_bus: Bus, bridges: Callable[..., Bridge]):
+    bridge = bridges(healthd_bus.address)
+    to = bridge.address, bridge.port
+    with contextlib.ExitStack() as opened:
+        silent = [
+            opened.enter_context(socket.create_connection(to, 60, (f"127.0.0.{address}", 0)))
+            for address in (2, 3, 4, 5)
+            for _ in range(175)
+        ]
+        with socket.create_connection(to, 60, ("127.0.0.6", 0)) as further:
+            assert ended(further)
+        assert all(map(ended, silent))
+        assert bridge.ask("/api/v1/status").status == 200
+
+
+def test_a_healthd_that_has_stopped_costs_only_its_own_answer(
+    bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]
+):
+    daemon = healthd().ready()
+    bridge = bridges(bus.address)
+    assert bridge.ask("/api/v1/conditions").status == 200
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        answer = bridge.ask("/api/v1/conditions")
+        assert answer.status == 503
+        assert "has not answered" in answer.json["detail"]
+        assert bridge.ask("/static/icon.svg").status == 200
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    eventually(lambda: bridge.ask("/api/v1/conditions").status == 200)
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_what_is_no_http_is_answered_and_let_go(web, sent):
+    with connected(web, sent) as odd:
+        assert odd.recv(12) == b"HTTP/1.0 400"
+        assert ended(odd)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: xchunked", b"Content-Length: +5"],
+)
+def test_a_request_within_a_request_is_not_seen(web, head):
+    inner = b"0\r\n\r\nGET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(web, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n" + inner) as odd:
+        told = b""
+        while part := odd.recv(1 << 16):
+            told += part
+    assert told.startswith(b"HTTP/1.0 400")
+    assert told.count(b"HTTP/1.") == 1
+
+
 def test_who_asks_too_often_is_told_so(healthd_bus: Bus, bridges: Callable[..., Bridge]):
     bridge = bridges(healthd_bus.address)
     connection = bridge.connect()

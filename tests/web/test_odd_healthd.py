@@ -82,6 +82,24 @@ def test_what_can_not_be_exported_is_said(bus: Bus, odd: Callable[..., Answering
     assert "bug" not in bridge.log
 
 
+def test_a_name_that_is_markup_stays_text(bus: Bus, odd: Callable[..., Answering], bridges, told):
+    name = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
+    readings = {**told[0]["readings"], "host": {"hostname": name, "model": name}}
+    for family in ("filesystem", "disk", "network", "sensor"):
+        [values, *_] = [*told[0]["readings"].get(family, {}).values(), {}]
+        readings[family] = {name: {**values, "percent": 5.0, "busy": 5.0, "celsius": 50.0, "uplink": True}}
+    unavailable = {name: {"problem": name, "detail": name}}
+    health = {**told[0]["health"], "reasons": [name], "conditions": {name: {"severity": name, "summary": name}}}
+    odd(readings=readings, unavailable=unavailable, health=health, configuration=name)
+    bridge: Bridge = bridges(bus.address)
+    stream = Events(bridge, "/live")
+    for text in (bridge.ask("/").text, *json.loads(stream.next("parts")).values()):
+        for markup in ("<script>", "<img", "\"'>"):
+            assert markup not in text
+    stream.close()
+    assert "&lt;script&gt;" in bridge.ask("/").text
+
+
 def test_many_who_ask_for_much_have_it_one_after_the_other(bus: Bus, odd: Callable[..., Answering], bridges):
     odd()
     bridge: Bridge = bridges(bus.address)
