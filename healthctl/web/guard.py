@@ -72,26 +72,29 @@ class Guard:
             name = name if closed else ""
         elif name.count(":") <= 1:
             name = name.partition(":")[0]
+        if name.rstrip(".") in self._names:
+            return True
         try:
             ip_address(name)
         except ValueError:
-            return name.rstrip(".") in self._names
+            return False
         return True
 
     def hurried(self, address: str) -> bool:
         """Tell whether an address asks too often; each call is a question."""
         return not self._asked.take(address)
 
-    def admits(self, shown: str) -> bool:
+    def takes(self, shown: str) -> bool:
         """Tell whether a token is ours, or the cookie that stands for it. It is too long to be guessed."""
         given = shown.encode("utf-8", "replace")
         return compare_digest(given, self._token) | compare_digest(given, self.cookie.encode())
 
-    @staticmethod
-    def shown(headers: Mapping[str, str], cookies: Mapping[str, str]) -> str:
-        """Return the token that a request shows; "" where it shows none."""
+    def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
+        """Tell whether a request may see what there is: it shows the token, or there is none to show."""
+        if not self.asks:
+            return True
         scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-        return bearer.strip() if scheme.lower() == "bearer" else cookies.get(COOKIE, "")
+        return self.takes(bearer.strip() if scheme.lower() == "bearer" else cookies.get(COOKIE, ""))
 
 
 class Allowance:

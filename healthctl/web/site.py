@@ -128,8 +128,7 @@ class Site:
             return problem(429, "too many requests", {"Retry-After": "1"})
         if request.body_exists and request.method != "POST":
             return problem(400, "nothing here takes a body")
-        shown = self._guard.shown(request.headers, request.cookies)
-        if not self._guard.asks or request.path in _OPEN or self._guard.admits(shown):
+        if request.path in _OPEN or self._guard.admits(request.headers, request.cookies):
             return None
         if "text/html" in request.headers.get("Accept", ""):
             return web.Response(status=303, headers={"Location": "/login"})
@@ -220,7 +219,7 @@ class Site:
             return problem(403, "log in on this page, not on another site's")
         form = parse_qs((await request.read()).decode("utf-8", "replace"))
         shown = form.get("token", [""])[0].strip()
-        if not self._guard.admits(shown):
+        if not self._guard.takes(shown):
             response = self._html(request, html("healthd", login("This is not the token."), live=False))
             response.set_status(403)
             return response
