@@ -27,11 +27,11 @@ def complaint(reason: object) -> str:
 
 
 class Loss:
-    """Why there is no healthd now, which is said on standard error once as long as it stays the same."""
+    """Why something is not there now, which is said on standard error once as long as it stays the same."""
 
     def __init__(self) -> None:
         self.reason = ""
-        """Empty where there is one."""
+        """Empty where it is there."""
 
     def say(self, reason: object) -> None:
         """Say it unless it was said already."""
@@ -40,7 +40,7 @@ class Loss:
             sys.stderr.write(complaint(reason))
 
     def over(self) -> None:
-        """Note that healthd has answered."""
+        """Note that it is there again."""
         self.reason = ""
 
 

@@ -2,14 +2,13 @@
 
 import re
 import select
-import sys
 from contextlib import closing
 from typing import NoReturn
 
 import click
 
 from healthctl import candidates
-from healthctl.errors import Unavailable, UsageError, complaint
+from healthctl.errors import Loss, Unavailable, UsageError
 from healthctl.notify.desktop import Desktop
 from healthctl.notify.errands import Errands, Rate
 from healthctl.notify.transitions import SEVERITIES, Transition, Transitions
@@ -118,7 +117,7 @@ def _follow(transitions: Transitions, teller: Desktop | Errands) -> NoReturn:
 
     Raises Unavailable where there is no healthd at the beginning, or no desktop any more.
     """
-    lost = ""
+    loss = Loss()
     while True:
         news: list[Transition] = []
         try:
@@ -127,11 +126,9 @@ def _follow(transitions: Transitions, teller: Desktop | Errands) -> NoReturn:
         except Unavailable as error:
             if not transitions.has_answered:
                 raise
-            if str(error) != lost:
-                lost = str(error)
-                sys.stderr.write(complaint(lost))
+            loss.say(error)
         if transitions.is_connected:
-            lost = ""
+            loss.over()
         for transition in news:
             teller.tell(transition)
         teller.advance()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jeepney import DBusAddress, HeaderFields, MatchRule, MessageType, message_bus, new_method_call
 
 from healthctl.client import TIMEOUT, connect, source
-from healthctl.errors import Unavailable, complaint, plain
+from healthctl.errors import Loss, Unavailable, complaint, plain
 from healthctl.notify.transitions import Transition
 from healthd import protocol
 
@@ -61,8 +61,7 @@ class Desktop:
         self._has_markup = False
         self._bubbles: dict[str, _Bubble] = {}
         """By condition; none that somebody has closed."""
-        self._missed = ""
-        """Why there is no server, as it was said."""
+        self._loss = Loss()
         self._due = 0.0
         """When the bus is asked again to start one."""
         try:
@@ -143,17 +142,15 @@ class Desktop:
             return False
         self._owner = str(answer.header.fields.get(HeaderFields.sender, ""))
         self._has_markup = "body-markup" in answer.body[0]
-        self._missed = ""
+        self._loss.over()
         return True
 
     def _miss(self, refused: _Refused) -> None:
         """Say once that there is no server, and what to do."""
         self._due = monotonic() + _PATIENCE
         reason = "there is none on the session bus" if refused.is_gone else str(refused)
-        if reason != self._missed:
-            self._missed = reason
-            hint = "start a desktop or one like dunst, or use --exec CMD; waiting for it"
-            sys.stderr.write(complaint(f"no notification server ({_NAME}): {reason}; {hint}"))
+        hint = "start a desktop or one like dunst, or use --exec CMD; waiting for it"
+        self._loss.say(f"no notification server ({_NAME}): {reason}; {hint}")
 
     def _show(self, name: str) -> None:
         number, transition = self._bubbles[name]
@@ -166,7 +163,6 @@ class Desktop:
                 if refused.is_gone:
                     # One that comes and goes at once is asked again later, not for ever.
                     self._forget()
-                    self._bubbles[name] = _Bubble(0, transition)
                     self._due = monotonic() + _PATIENCE
                     return
                 sys.stderr.write(complaint(f"{transition.words}, but no bubble shows it: {refused}"))

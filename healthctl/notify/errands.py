@@ -110,7 +110,13 @@ class Errands:
             return
         finally:
             os.close(given)
-        descriptor = os.pidfd_open(process.pid)
+        try:
+            descriptor = os.pidfd_open(process.pid)
+        except OSError as error:
+            process.kill()
+            process.wait()
+            self._complain(transition.words, f"can't be waited for: {error.strerror}")
+            return
         self._run = _Run(process, descriptor, transition.words, monotonic() + self._timeout)
 
     def _look(self, run: _Run) -> None:

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import errno
 import json
 import os
 import re
@@ -76,7 +77,7 @@ class Server(Answering):
         self.capabilities = capabilities
         self.bubbles: dict[int, tuple] = {}
         self.told: list[tuple] = []
-        self.refuses = self.is_stuck = False
+        self.refuses = self.is_stuck = self.leaves = False
         self._next = first
         super().__init__(address, NAME, self._reply)
 
@@ -89,6 +90,9 @@ class Server(Answering):
             return new_signal(SERVER, "ActionInvoked", "us", (0, ""))
         if self.refuses:
             return new_error(call, f"{NAME}.Error", "s", ("there are\ntoo many",))
+        if self.leaves:
+            # As the bus says it of one that ends while it is asked.
+            return new_error(call, "org.freedesktop.DBus.Error.NoReply")
         _, number, *_ = call.body
         if number not in self.bubbles:
             number, self._next = self._next, self._next + 1
@@ -344,6 +348,20 @@ def test_a_server_that_does_not_answer_is_told_in_a_line(session, server, monkey
         assert server.titles == ["c1 is warning"]
 
 
+def test_what_is_over_when_the_server_goes_is_shown_by_no_other(session, monkeypatch):
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", session.address)
+    first = Server(session.address)
+    with closing(Desktop(names_host=False)) as desktop:
+        desktop.tell(transition(0))
+        desktop.tell(transition(1))
+        first.leaves = True
+        desktop.tell(transition(0)._replace(severity="ok", data={"judged": True}))
+        first.close()
+        with Server(session.address) as second:
+            eventually(lambda: desktop.advance() or second.told)
+            assert second.titles == ["c1 is warning"]
+
+
 def test_a_stranger_closes_no_bubble(patient, server, notify, session):
     notify()
     patient.becomes(a="warning")
@@ -589,6 +607,17 @@ def test_a_command_that_does_not_heed_being_ended_is_killed(errands, tmp_path, m
     )
 
 
+def test_where_an_end_can_not_be_waited_for_the_command_is_a_line(errands, monkeypatch, capsys):
+    def absent(_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    # As before Linux 5.3.
+    monkeypatch.setattr("os.pidfd_open", absent)
+    errands("true").tell(transition(0))
+    line = "healthctl: the command for 'c0 is warning' can't be waited for: Function not implemented\n"
+    assert capsys.readouterr().err == line
+
+
 def test_what_is_told_is_no_part_of_the_line_that_the_shell_reads(errands, tmp_path):
     path = tmp_path / "told"
     hostile = Transition("c", "warning", {"summary": "$(touch pwned); `id`\n'\"\0", "value": None, "judged": False})
@@ -657,6 +686,14 @@ def test_the_mail_example_sends_one_with_what_was_left_out(example, tmp_path, mo
         "2026-11-23T05:00:00.000Z  swap is ok\n2026-11-23T05:00:00.000Z  filesystem_space@/hömé is critical\n"
         "    It is nearly full.\n    Make room.\n\nThe worst now: critical\n"
     )
+
+
+def test_the_mail_example_takes_any_name(example, tmp_path, monkeypatch):
+    monkeypatch.setenv("SENDMAIL", str(tmp_path / "sendmail"))
+    example("mail_health.py", "sendmail", condition="filesystem_space@/a\nBcc: me@example.org")
+    sent = email.message_from_bytes((tmp_path / "input").read_bytes(), policy=email.policy.default)
+    assert sent["Subject"] == "pi4: filesystem_space@/a Bcc: me@example.org is critical"
+    assert sent["Bcc"] is None
 
 
 def test_the_ntfy_example_pushes_title_priority_and_text(example, monkeypatch):

@@ -3,7 +3,8 @@
 
     MAILTO=me@example.org healthctl notify --exec ./mail_health.py --at-most 6/h
 
-As a service: health-notify.service beside this.
+As a service: health-notify.service beside this, which lets no mailer take other rights or write a queue: msmtp needs
+neither, postfix and exim both.
 """
 
 import json
@@ -24,7 +25,9 @@ def mail(told: dict, to: str) -> EmailMessage:
     message = EmailMessage()
     message["To"] = to
     more = f" and {len(told['left_out'])} more" if told["left_out"] else ""
-    message["Subject"] = f"{told['host']}: {told['condition']} is {told['to']}{more}"
+    subject = f"{told['host']}: {told['condition']} is {told['to']}{more}"
+    # A mount point's name may hold anything.
+    message["Subject"] = " ".join(subject.split())
     lines = [words(each) for each in (*told["left_out"], told)]
     message.set_content("\n".join(lines) + f"\n\nThe worst now: {told['worst']}\n")
     return message
