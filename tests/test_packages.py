@@ -78,6 +78,7 @@ def test_what_the_system_reads_is_where_it_looks():
         "lib/systemd/system/healthd.service",
         "lib/systemd/system/healthd-web.service",
         "lib/systemd/system/healthd-web.socket",
+        "lib/systemd/user/healthd-notify.service",
         "lib/sysusers.d/healthd.conf",
         "lib/sysusers.d/healthd-web.conf",
         "share/bash-completion/completions/healthctl",
