@@ -21,8 +21,6 @@ from healthd import protocol
 
 _AROUND = 300.0
 """How far from a change something else may lie to be told with it, seconds."""
-_SHORTEST, _LONGEST = 3600.0, 86400.0
-"""What of the history is shown, seconds."""
 _POINTS = 120
 _EVENTS = 8
 _REASONS = 3
@@ -105,9 +103,8 @@ def _explained(client: Client, names: Iterable[str]) -> Iterator[Explained]:
             told = client.explain(name)
         except UnknownCondition as error:
             raise unknown(name, client.conditions()) from error
-        begun = condition.since(told)
-        length = _SHORTEST if begun is None else min(max(now - begun, _SHORTEST), _LONGEST)
-        series = [_series(client, address, metrics, now - length) for address in condition.addresses(told)]
+        since = condition.told_from(told, now)
+        series = [_series(client, address, metrics, since) for address in condition.addresses(told)]
         yield Explained(name, told, now, series, _around(client, told, now))
 
 

@@ -14,6 +14,8 @@ from healthd import protocol
 NOTHING = "-"
 """Stands in a cell for what there is not."""
 
+_SHORTEST, _LONGEST = 3600.0, 86400.0
+"""What of the history is shown, seconds."""
 _WORST_FIRST = (protocol.CRITICAL, protocol.WARNING, protocol.UNKNOWN, protocol.NOTICE, protocol.OK)
 
 
@@ -136,3 +138,9 @@ def addresses(told: Values) -> list[str]:
     names = [*looked_at, *str(told.get("metric") or "").split(" + ")]
     own = f"@{instance}" if instance else ""
     return list(dict.fromkeys(name + (own if name.partition(".")[0] == family else "") for name in names if name))
+
+
+def told_from(told: Values, now: float) -> float:
+    """Return when the history begins that is shown with a condition, seconds since 1970."""
+    begun = since(told)
+    return now - (_SHORTEST if begun is None else min(max(now - begun, _SHORTEST), _LONGEST))

@@ -2,12 +2,18 @@
 
     door        questions to healthd over the bus, for an event loop
     machine     how the machine is, as far as somebody looks
-    guard       who may ask, and how often
+    page        what a browser shows first: `sections` of `cards` and tables (`devices`), and `charts`
+    verdicts    the pages beside it: conditions, evidence, the question for the token
+    live        what streams send of them as it changes
     api         JSON; `contract` describes it as OpenAPI
     exposition  OpenMetrics
-    page        what a browser shows; `markup` writes it, `static` is what comes with it
-    site        which path leads where
+    guard       who may ask, and how often
+    site        which path leads where; `problem` is what it says where something is wrong
+    connection  one client, and what it may cost
     server      where it listens, from its beginning to its end
+
+`markup` writes HTML, and `static` is what the page loads. The arrows lead downwards from `server` over `site` to
+`page`, `api` and `exposition`, from these to `machine`, and from `machine` to `door`.
 
 It changes nothing: of the bus it calls what everybody may.
 """

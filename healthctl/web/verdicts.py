@@ -6,7 +6,7 @@ from typing import Any
 
 from healthctl.client import described
 from healthctl.render import condition
-from healthctl.render.described import cleaned, text
+from healthctl.render.described import Described, cleaned, text
 from healthctl.render.event import event
 from healthctl.render.style import Style
 from healthctl.render.units import age
@@ -22,8 +22,6 @@ _STYLE = Style()
 _WIDTH = 100
 """Columns of the evidence."""
 _POINTS = 60
-_SHORTEST, _LONGEST = 3600.0, 86400.0
-"""Of the history that is shown, seconds."""
 
 
 def conditions(known: Mapping[str, dict[str, Any]], changes: Sequence[str], now: float) -> Markup:
@@ -65,12 +63,11 @@ def _row(name: str, row: dict[str, Any], now: float) -> Sequence[Content]:
 async def explain(machine: Machine, name: str) -> Explained:
     """Ask for what is known of a condition. Raises UnknownCondition and Unavailable."""
     told = described(await machine.door.explain(name))
-    now = time()
-    begun = condition.since(told)
-    length = _SHORTEST if begun is None else min(max(now - begun, _SHORTEST), _LONGEST)
+    # Of another machine, or of what is played again, it is not ours.
+    now = Described((await machine.now()).described, _STYLE).time or time()
     addresses = condition.addresses(told)
     metrics = await machine.door.metrics()
-    points = await histories(machine, addresses, now - length, None, _POINTS)
+    points = await histories(machine, addresses, condition.told_from(told, now), None, _POINTS)
     rows = {address: metrics.get(address.partition("@")[0], {}) for address in addresses}
     series = [
         Series(address, text(row, "unit"), text(row, "summary"), points.get(address, []))

@@ -3,13 +3,18 @@
 import gzip
 import html.parser
 import json
+import os
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from private_bus import Bus, Healthd, eventually
 from web_bridge import Bridge, Events
 
+from healthctl.render.units import age
+
+RECORDING = os.path.join(os.path.dirname(__file__), "..", "recordings", "busy")
 VOID = {"meta", "link", "input", "br"}
 RULES = """
 [rules.used]
@@ -109,6 +114,22 @@ def test_a_condition_is_there_with_its_evidence_and_nothing_of_it_is_markup(
     conditions = bridge.ask("/conditions").text
     assert re.search(r"ok → warning|ok -> warning", conditions) or "warning" in conditions
     assert bridge.ask("/condition/nothing").status == 404
+
+
+def test_of_what_is_played_again_the_evidence_is_of_its_own_time(
+    tmp_path, bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]
+):
+    rules = tmp_path / "healthd.toml"
+    rules.write_text(RULES)
+    healthd("--replay", RECORDING, "--speed", "max", "--config", str(rules)).ready()
+    bridge = bridges(bus.address)
+
+    def lasts():
+        told = bridge.ask("/api/v1/snapshot").json
+        used = told["health"]["conditions"].get("used")
+        return used and age(datetime.fromisoformat(told["time"]).timestamp() - used["since_usec"] / 1e6)
+
+    eventually(lambda: (known := lasts()) and f"for {known}\n" in bridge.ask("/condition/used").text)
 
 
 def test_parts_come_as_they_change_and_only_these(
