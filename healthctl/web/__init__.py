@@ -13,7 +13,7 @@
     server      where it listens, from its beginning to its end
 
 `markup` writes HTML, and `static` is what the page loads. The arrows lead downwards from `server` over `site` to
-`page`, `api` and `exposition`, from these to `machine`, and from `machine` to `door`.
+`page`, `api` and `exposition`, and what these show comes up from `door` by `machine`.
 
 It changes nothing: of the bus it calls what everybody may.
 """
