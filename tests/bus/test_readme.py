@@ -82,6 +82,17 @@ def test_every_command_of_healthctl_and_every_exit_code_is_in_a_table():
             assert re.search(rf"\b{code}\b", section), name
 
 
+def test_every_file_and_section_that_is_linked_is_there():
+    linked = [target for target in re.findall(r"\]\(([^)\s]+)\)", README) if "://" not in target]
+    anchors = {
+        "#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    assert len(linked) > 2
+    absent = {each for each in linked if each not in anchors and not os.path.exists(os.path.join(ROOT, each))}
+    assert not absent
+
+
 def test_make_knows_every_target_shown():
     with open(os.path.join(ROOT, "Makefile"), encoding="utf-8") as file:
         targets = set(" ".join(re.findall(r"^([a-z -]+):", file.read(), re.MULTILINE)).split())

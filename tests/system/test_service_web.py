@@ -10,6 +10,8 @@ from private_bus import eventually
 from test_service_package import files
 
 SOCKET, SERVICE = "healthd-web.socket", "healthd-web.service"
+pytestmark = pytest.mark.timeout(300)
+
 DROP_IN = f"/etc/systemd/system/{SOCKET}.d/open.conf"
 # Prints the status and the content; its arguments are a path and headers.
 ASK = """
