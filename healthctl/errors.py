@@ -8,6 +8,7 @@
     ├── NotAllowed          the user may not do that
     ├── Unmet               what was waited for did not come in time
     ├── Unwritten           a file can't be written
+    ├── Taken               somebody else listens there
     └── Unavailable         healthd, or what was asked of it, can't be had
         ├── Busy            healthd has too much to answer at once
         └── Absent          what was named is not there now
@@ -101,6 +102,12 @@ class Unwritten(HealthctlError):
     """A file can't be written."""
 
     exit_code = protocol.EXIT_IO_ERROR
+
+
+class Taken(HealthctlError):
+    """Somebody else listens there."""
+
+    exit_code = protocol.EXIT_TAKEN
 
 
 class Unavailable(HealthctlError):

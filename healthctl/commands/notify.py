@@ -100,7 +100,10 @@ def command(
     CMD has what happened in its environment, and as an object of JSON on standard input; what is unknown is empty
     there, and null here.
     """
-    bus = context.ensure_object(Settings).bus
+    settings = context.ensure_object(Settings)
+    if settings.json:
+        raise UsageError("notify writes nothing; the command of --exec is given JSON")
+    bus = settings.bus
     teller: Desktop | Errands
     if command_line is not None:
         teller = Errands(command_line, _TIMEOUT if timeout is None else timeout, at_most or _AT_MOST)

@@ -49,6 +49,8 @@ def command(context: click.Context, places: tuple[str, ...], names: tuple[str, .
     is needed first, and its file is named. It changes nothing, and watches only while somebody looks.
     """
     settings = context.ensure_object(Settings)
+    if settings.json:
+        raise UsageError("web writes nothing; its JSON is served under /api/v1")
     try:
         from healthctl.web import guard, server  # noqa: PLC0415  # only here: it takes long, and may not be installed
     except ModuleNotFoundError as error:

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from time import time
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -16,8 +15,7 @@ from healthctl import when
 from healthctl.address import resolve
 from healthctl.errors import UnknownMetric
 from healthctl.render import condition
-from healthctl.web import live
-from healthctl.web.machine import Machine, Seen
+from healthctl.web.machine import Machine
 from healthd import protocol
 
 BASE = "/api/v1"
@@ -73,8 +71,8 @@ async def _snapshot(machine: Machine, _: web.Request) -> Answer:
 
 
 async def _status(machine: Machine, _: web.Request) -> Answer:
-    seen: Seen = await machine.now()
-    return Answer(dumps(live.verdict(seen.described)), seen.tag)
+    seen = await machine.now()
+    return Answer(dumps(seen.verdict), seen.tag)
 
 
 async def _metrics_list(machine: Machine, _: web.Request) -> Answer:
@@ -95,7 +93,7 @@ async def _condition(machine: Machine, request: web.Request) -> Answer:
 
 
 async def _history(machine: Machine, request: web.Request) -> Answer:
-    now = time()
+    now = (await machine.now()).time
     since = _moment(request, "since", now, now - 3600)
     until = _moment(request, "until", now, now)
     most = _whole(request, "points", 1000)

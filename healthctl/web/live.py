@@ -7,7 +7,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from aiohttp import web
 
@@ -111,7 +110,7 @@ async def events(machine: Machine, stream: Stream, wanted: Callable[[str], bool]
             content = b""
             said = ""
             if problem or seen:
-                said = json.dumps(verdict(seen.described) if seen and not problem else {"unavailable": problem})
+                said = json.dumps(seen.verdict if seen and not problem else {"unavailable": problem})
             if said and said != status:
                 status = said
                 content = event("status", said)
@@ -122,8 +121,3 @@ async def events(machine: Machine, stream: Stream, wanted: Callable[[str], bool]
                 last = machine.happened[-1].number
             await stream.send(content or b": \n\n")
             await machine.change(version, _BEAT)
-
-
-def verdict(described: dict[str, Any]) -> dict[str, Any]:
-    """Return what `Describe` gives but the readings."""
-    return {name: content for name, content in described.items() if name not in ("readings", "unavailable")}

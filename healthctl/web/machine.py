@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from time import monotonic
+from time import monotonic, time
 from typing import Any, NamedTuple
 
 from healthctl.client import Event, Sample, described
 from healthctl.errors import Absent, HealthctlError, Unavailable, UnknownMetric
-from healthctl.render.described import number
+from healthctl.render.described import Described, number
+from healthctl.render.style import Style
 from healthctl.web.door import Door, heeded
 
 STRIP = ("cpu.busy", "memory.percent", "pressure.io_some_avg10")
@@ -41,6 +42,16 @@ class Seen(NamedTuple):
     described: dict[str, Any]
     at: float
     """When it came, on the monotonic clock, seconds."""
+
+    @property
+    def time(self) -> float:
+        """When it was so by the clock of its machine, seconds since 1970; now where that is unknown."""
+        return Described(self.described, Style()).time or time()
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """What `Describe` gives but the readings."""
+        return {name: content for name, content in self.described.items() if name not in ("readings", "unavailable")}
 
 
 class Happened(NamedTuple):
@@ -126,7 +137,7 @@ class Machine:
     async def _ask(self) -> Seen:
         try:
             text = (await self.door.describe()).encode()
-            self._seen = Seen(text, f'W/"{sha256(text).hexdigest()[:20]}"', described(text), monotonic())
+            self._seen = Seen(text, tag_of(text), described(text), monotonic())
             self.problem = ""
             return self._seen
         except Unavailable as error:
@@ -213,6 +224,11 @@ class Machine:
             if not self.door.is_connected:
                 raise
             return 0
+
+
+def tag_of(content: bytes) -> str:
+    """Return an ETag: another one for any other content."""
+    return f'W/"{sha256(content).hexdigest()[:20]}"'
 
 
 async def histories(

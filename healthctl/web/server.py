@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from healthctl.errors import HealthctlError, UsageError
+from healthctl.errors import HealthctlError, Taken, UsageError
 from healthctl.web import guard
 from healthctl.web.connection import Connection
 from healthctl.web.machine import Machine
 from healthctl.web.site import Site
-from healthd import protocol
 
 PORT = 8086
 _FIRST = 3
@@ -28,12 +27,6 @@ _FIRST = 3
 _BACKLOG = 128
 _LISTEN = "0A"
 """The state of a socket that listens, as the kernel numbers it."""
-
-
-class Taken(HealthctlError):
-    """Somebody else listens there."""
-
-    exit_code = protocol.EXIT_TAKEN
 
 
 class Place(NamedTuple):

@@ -3,17 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from gzip import compress
-from hashlib import sha256
 from importlib.resources import files
-from time import time
 from typing import Any
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from healthctl.errors import Absent, HealthctlError, Unavailable, UnknownCondition, UnknownMetric
-from healthctl.render.described import Described
-from healthctl.render.style import Style
 from healthctl.web import live
 from healthctl.web.api import BASE, ENDPOINTS, Answer, Bad, Endpoint, check, dumps, wanted
 from healthctl.web.charts import RANGES
@@ -21,7 +17,7 @@ from healthctl.web.connection import heard
 from healthctl.web.contract import document
 from healthctl.web.exposition import expose
 from healthctl.web.guard import COOKIE, Guard
-from healthctl.web.machine import Machine
+from healthctl.web.machine import Machine, tag_of
 from healthctl.web.page import DEFAULT, Page
 from healthctl.web.page import document as html
 from healthctl.web.problem import HEADERS, problem
@@ -169,12 +165,7 @@ class Site:
         seen = await self._machine.now()
         known = await self._machine.door.conditions()
         changes = await self._machine.door.events(0, None, ["health.transition"], 50)
-        return self._html(
-            request,
-            html(
-                "Conditions", conditions(known, changes, Described(seen.described, Style()).time or time()), live=False
-            ),
-        )
+        return self._html(request, html("Conditions", conditions(known, changes, seen.time), live=False))
 
     async def _condition(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -263,11 +254,6 @@ class Site:
             if len(self._packed) > _REMEMBERED:
                 self._packed.popitem(last=False)
         return packed
-
-
-def tag_of(content: bytes) -> str:
-    """Return a tag that is another one for any other content."""
-    return f'W/"{sha256(content).hexdigest()[:20]}"'
 
 
 def _range(request: web.Request) -> str:

@@ -1,12 +1,11 @@
 """The pages beside the first: what is judged, what a verdict rests on, and the question for the token."""
 
 from collections.abc import Mapping, Sequence
-from time import time
 from typing import Any
 
 from healthctl.client import described
 from healthctl.render import condition
-from healthctl.render.described import Described, cleaned, text
+from healthctl.render.described import cleaned, text
 from healthctl.render.event import event
 from healthctl.render.style import Style
 from healthctl.render.units import age
@@ -64,7 +63,7 @@ async def explain(machine: Machine, name: str) -> Explained:
     """Ask for what is known of a condition. Raises UnknownCondition and Unavailable."""
     told = described(await machine.door.explain(name))
     # Of another machine, or of what is played again, it is not ours.
-    now = Described((await machine.now()).described, _STYLE).time or time()
+    now = (await machine.now()).time
     addresses = condition.addresses(told)
     metrics = await machine.door.metrics()
     points = await histories(machine, addresses, condition.told_from(told, now), None, _POINTS)

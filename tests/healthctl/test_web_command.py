@@ -16,3 +16,13 @@ def test_what_the_bridge_needs_and_is_not_installed_is_said_in_a_line(module):
     [line] = ended.stderr.splitlines()
     assert line.startswith(f"healthctl: {module} is not installed; apt install python3-aiohttp")
     assert "pip install 'healthd[web]'" in line
+
+
+@pytest.mark.parametrize(("command", "instead"), [("web", "/api/v1"), ("notify", "--exec")])
+def test_json_is_refused_where_there_is_none(command, instead):
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    arguments = [sys.executable, "-m", "healthctl", "--bus", "unix:path=/nowhere", command, "--json"]
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 64
+    [line] = ended.stderr.splitlines()
+    assert instead in line

@@ -130,6 +130,9 @@ def test_of_what_is_played_again_the_evidence_is_of_its_own_time(
         return used and age(datetime.fromisoformat(told["time"]).timestamp() - used["since_usec"] / 1e6)
 
     eventually(lambda: (known := lasts()) and f"for {known}\n" in bridge.ask("/condition/used").text)
+    # And so are the points of the last hour.
+    found = bridge.ask("/api/v1/history?metric=memory.percent").json
+    assert len(found["metrics"]["memory.percent"]["points"]) > 10
 
 
 def test_parts_come_as_they_change_and_only_these(
