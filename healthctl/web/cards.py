@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from healthctl.render import units
-from healthctl.render.described import Values
+from healthctl.render.described import Described, Values
 from healthctl.web.markup import Content, Markup, element, join
 
 LIMIT = 12
@@ -26,9 +26,9 @@ def of(values: Values, family: str, used: str, total: str, at: str = "") -> Mark
     )
 
 
-def bar(share: float | None, label: str, **more: str) -> Markup:
-    """Return a share of a whole, percent, as a bar; of what is unknown there is none."""
-    return Markup() if share is None else element("meter", min=0, max=100, value=share, aria_label=label, **more)
+def bar(share: float | None) -> Markup:
+    """Return a share of a whole, percent, as a bar, for the eye alone: the figure is beside it."""
+    return Markup() if share is None else element("meter", min=0, max=100, value=share, aria_hidden="true")
 
 
 def card(title: str, content: Content, problem: str, more: int = 0) -> Markup:
@@ -45,10 +45,16 @@ def card(title: str, content: Content, problem: str, more: int = 0) -> Markup:
     )
 
 
+def problems(described: Described, family: str) -> str:
+    """Return what of a family can't be observed."""
+    said = [f"{name}: {described.problem(family, name)}" for name in described.problems(family)[:LIMIT]]
+    return "; ".join(filter(None, [described.problem(family), *said]))
+
+
 def headline(address: str, share: float | None, about: str) -> Markup:
     """Return a share in large figures, as a bar, and words about it."""
     value = shown(address, share, units.percent)
-    return element("p", element("span", value, class_="figure"), bar(share, address), aside(about), class_="headline")
+    return element("p", element("span", value, class_="figure"), bar(share), aside(about), class_="headline")
 
 
 def listed(rows: Iterable[tuple[str, Content]]) -> Markup:
@@ -61,7 +67,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Content]]) -> Markup:
     cells = [
         element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
     ]
-    titles = (element("th", head, scope="col") if head else element("td") for head in heads)
+    titles = (element("th", head, scope="col") for head in heads)
     return element("table", element("thead", element("tr", *titles)), element("tbody", *cells))
 
 

@@ -1,6 +1,7 @@
 """How metrics went, as SVG: the mean of each moment in the band from its least to its greatest value."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from healthctl.render import axis
@@ -8,14 +9,17 @@ from healthctl.render.axis import Window
 from healthctl.render.described import Described, Values, number, text
 from healthctl.render.scale import Scale, measure, scale
 from healthctl.series import Point, resolution
-from healthctl.web.markup import Markup, element, join
+from healthctl.web.markup import Content, Markup, element, join
 
 RANGES = {"5min": 300.0, "1h": 3600.0, "24h": 86400.0, "7d": 604800.0}
 """Seconds."""
 POINTS = 150
 """Of a line."""
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 600, 130, 64, 18
+_HEIGHT, _TOP, _BOTTOM = 140, 16, 20
+"""Of a chart, and of what is above and below its lines, pixels: letters are not stretched."""
+_WIDE, _HIGH = 600, 400
+"""Of what lines are drawn in, which is stretched to the width that there is; whole numbers are the shortest."""
 _DEVICES = 2
 _LINES = 4
 """In one chart at most: more can't be told apart."""
@@ -87,28 +91,36 @@ def draw(chart: Chart, points: Mapping[str, Sequence[Point]], window: Window) ->
         for name, line in lines
     )
     label = f"{chart.title}: {'; '.join(spans)}"
+    rules, labels = _grid(up, window)
     return element(
         "figure",
         element("figcaption", element("h3", chart.title), element("ul", *legend, class_="legend")),
         element(
-            "svg", _grid(up, window), *drawn,
-            viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label,
+            "svg", rules,
+            _stretched((_WIDE, _HIGH), drawn, y=_TOP, width="100%", height=_HEIGHT - _TOP - _BOTTOM), labels,
+            role="img", aria_label=label, height=_HEIGHT,
         ),
     )  # fmt: skip
 
 
-def _grid(up: Scale, window: Window) -> Markup:
-    rules = []
+def _grid(up: Scale, window: Window) -> tuple[Markup, Markup]:
+    """Return the rules, and what is written at them."""
+    rules, labels = [], []
     for tick in up.ticks:
-        y = _y(tick.place)
-        rules.append(element("line", x1=_LEFT, x2=_WIDTH, y1=y, y2=y))
-        rules.append(element("text", tick.label, x=_LEFT - 6, y=y + 4, text_anchor="end"))
-    columns = 60
+        y = round(_TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - tick.place), 1)
+        rules.append(element("line", x2="100%", y1=y, y2=y))
+        labels.append(element("text", tick.label, y=y - 3))
+    columns = 48
     for column, label in axis.ticks(window, columns):
-        x = _LEFT + (_WIDTH - _LEFT) * column / columns
-        if x < _WIDTH - 40:
-            rules.append(element("text", label, x=f"{x:.0f}", y=_HEIGHT - 3))
-    return element("g", *rules, class_="grid")
+        share = column / columns
+        if share < 0.9:
+            labels.append(element("text", label, x=f"{100 * share:.1f}%", y=_HEIGHT - 4))
+    return element("g", *rules, class_="grid"), element("g", *labels, class_="grid")
+
+
+def _stretched(size: tuple[int, int], content: Content, **more: str | float) -> Markup:
+    """Return lines that are drawn in a size, and stretched to the room that there is."""
+    return element("svg", content, viewBox=f"0 0 {size[0]} {size[1]}", preserveAspectRatio="none", **more)
 
 
 def _line(line: Sequence[Point], position: int, up: Scale, window: Window) -> Markup:
@@ -120,21 +132,28 @@ def _line(line: Sequence[Point], position: int, up: Scale, window: Window) -> Ma
             parts.append([])
         parts[-1].append(point)
 
-    def x(point: Point) -> str:
+    def place(point: Point, field: str) -> tuple[int, int]:
         share = min(max((point.time - window.since) / window.length, 0.0), 1.0)
-        return f"{_LEFT + (_WIDTH - _LEFT) * share:.1f}"
+        return round(_WIDE * share), round(_HIGH * (1 - up.place(getattr(point, field))))
 
-    def path(points: Sequence[Point], field: str) -> str:
-        return "L".join(f"{x(point)} {_y(up.place(getattr(point, field)))}" for point in points)
+    def places(points: Sequence[Point], field: str) -> list[tuple[int, int]]:
+        return [place(point, field) for point in points]
 
-    bands = "".join(f"M{path(part, 'high')}L{path(part[::-1], 'low')}Z" for part in parts if len(part) > 1)
+    wide = [part for part in parts if len(part) > 1 and any(point.low != point.high for point in part)]
+    bands = "".join(_path(places(part, "high") + places(part[::-1], "low")) + "z" for part in wide)
+    means = "".join(_path(places(part, "mean")) for part in parts)
+    return join(
+        element("path", d=bands, class_=f"band{position}") if bands else None,
+        element("path", d=means, class_=f"line{position}"),
+    )
+
+
+def _path(places: Sequence[tuple[int, int]]) -> str:
+    """Return a path; from place to place it goes by steps, which are short to write."""
+    (x, y), *_ = places
+    steps = " ".join(f"{right - left} {lower - upper}" for (left, upper), (right, lower) in pairwise(places))
     # A point alone is a dot: the caps of the line are round.
-    means = "".join(f"M{path(part, 'mean')}" + ("h0" if len(part) == 1 else "") for part in parts)
-    return join(element("path", d=bands, class_=f"band{position}"), element("path", d=means, class_=f"line{position}"))
-
-
-def _y(place: float) -> float:
-    return round(6 + (_HEIGHT - _BOTTOM - 6) * (1 - place), 1)
+    return f"M{x} {y}l{steps or '0 0'}".replace(" -", "-")
 
 
 def strip(title: str, values: Sequence[float | None], low: float, high: float) -> Markup:
@@ -146,4 +165,11 @@ def strip(title: str, values: Sequence[float | None], low: float, high: float) -
             path += f"{'L' if drawn else 'M'}{2 * position} {20 - height:.1f}"
         drawn = value is not None
     line = element("path", d=path, class_="line0")
-    return element("svg", line, viewBox="0 0 120 22", role="img", aria_label=title, class_="strip")
+    return _stretched((2 * len(values) - 2, 22), line, role="img", aria_label=title, class_="strip")
+
+
+def columns(values: Sequence[float | None], title: str) -> Markup:
+    """Return shares of a whole, percent, as columns beside each other; what is unknown has none."""
+    path = "".join(f"M{place + 0.5:g} 100v{-value:.0f}" for place, value in enumerate(values) if value is not None)
+    line = element("path", d=path)
+    return _stretched((len(values), 100), line, role="img", aria_label=title, class_="columns")

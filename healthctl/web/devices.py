@@ -2,7 +2,7 @@
 
 from healthctl.render import units
 from healthctl.render.described import Described, Values, blank, number, text
-from healthctl.web.cards import LIMIT, aside, bar, card, of, shown, table
+from healthctl.web.cards import LIMIT, aside, bar, card, of, problems, shown, table
 from healthctl.web.markup import Markup, element, join
 
 
@@ -10,18 +10,21 @@ def filesystems(described: Described) -> Markup:
     """Return how full the file systems are."""
     rows = _rows(described, "filesystem", "percent")
     drawn = table(
-        ("Mount point", "Used", "", "Size"),
+        ("Mount point", "Used", "Size"),
         [
             (
                 join(name, element("em", " read-only") if row.get("read_only") is True else None),
-                shown(f"filesystem.percent@{name}", row.get("percent"), units.percent),
-                bar(number(row, "percent"), f"{name} used"),
+                join(
+                    bar(number(row, "percent")),
+                    " ",
+                    shown(f"filesystem.percent@{name}", row.get("percent"), units.percent),
+                ),
                 of(row, "filesystem", "used_bytes", "total_bytes", f"@{name}"),
             )
             for name, row in rows[:LIMIT]
         ],
     )
-    return card("Filesystems", drawn if rows else None, _problems(described, "filesystem"), len(rows) - LIMIT)
+    return card("Filesystems", drawn if rows else None, problems(described, "filesystem"), len(rows) - LIMIT)
 
 
 def disks(described: Described) -> Markup:
@@ -39,7 +42,7 @@ def disks(described: Described) -> Markup:
             for name, row in rows[:LIMIT]
         ],
     )
-    return card("Disks", drawn if rows else None, _problems(described, "disk"), len(rows) - LIMIT)
+    return card("Disks", drawn if rows else None, problems(described, "disk"), len(rows) - LIMIT)
 
 
 def networks(described: Described) -> Markup:
@@ -64,7 +67,7 @@ def networks(described: Described) -> Markup:
     )
     others = len(readings) - len(rows)
     rest = element("p", f"{others} more, idle or virtual", class_="aside") if others else None
-    problem = _problems(described, "network")
+    problem = problems(described, "network")
     return card("Network", join(drawn, rest) if rows else rest, problem, len(rows) - LIMIT)
 
 
@@ -84,9 +87,3 @@ def _rows(described: Described, family: str, order: str) -> list[tuple[str, Valu
     """Return the instances of which something is known, those with the most first where they are many."""
     rows = [(name, row) for name, row in described.instances(family).items() if not blank(row)]
     return rows if len(rows) <= LIMIT else sorted(rows, key=lambda row: -(number(row[1], order) or 0.0))
-
-
-def _problems(described: Described, family: str) -> str:
-    """Return what of a family can't be observed."""
-    said = [f"{name}: {described.problem(family, name)}" for name in described.problems(family)[:LIMIT]]
-    return "; ".join(filter(None, [described.problem(family), *said]))

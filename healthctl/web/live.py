@@ -5,6 +5,7 @@ Nothing is queued. A reader that is slow finds the newest when it comes back, an
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -12,12 +13,14 @@ from aiohttp import web
 
 from healthctl.errors import Unavailable
 from healthctl.web.machine import Machine
-from healthctl.web.page import Page, Parts
+from healthctl.web.page import Page, State
 
 _BEAT = 15.0
 """Between two signs of life at most, seconds."""
 _STUCK = 30.0
 """How long a reader may take nothing, seconds."""
+_REMEMBERED = 16
+"""Parcels."""
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -53,28 +56,18 @@ class Parcels:
     """The parts of the page that changed from one state to another, as bytes made once for all readers."""
 
     def __init__(self, page: Page) -> None:
-        self._page = page
-        self._states: dict[str, tuple[int, Parts]] = {}
-        self._made: dict[tuple[str, int], bytes] = {}
-        self._number = 0
+        self.page = page
+        self._made: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        """By the numbers of both states."""
 
-    def state(self, range_: str) -> tuple[int, Parts]:
-        """Return what is shown now, and its number: the same as long as nothing has changed."""
-        parts, known = self._page.parts(range_), self._states.get(range_)
-        if known and known[1] is parts:
-            return known
-        self._number += 1
-        self._made.clear()
-        self._states[range_] = self._number, parts
-        return self._states[range_]
-
-    def since(self, range_: str, before: tuple[int, Parts]) -> bytes:
-        """Return what has to be sent to who has `before`."""
-        number, parts = self._states[range_]
-        key = range_, before[0]
+    def between(self, before: State, now: State) -> bytes:
+        """Return what has to be sent to who has a state."""
+        key = before.number, now.number
         if key not in self._made:
-            changed = {name: part for name, part in parts.items() if before[1].get(name) != part}
-            self._made[key] = event("parts", json.dumps(changed), number)
+            changed = {name: part for name, part in now.parts.items() if before.parts.get(name) != part}
+            self._made[key] = event("parts", json.dumps(changed), now.number)
+            if len(self._made) > _REMEMBERED:
+                self._made.popitem(last=False)
         return self._made[key]
 
 
@@ -84,18 +77,22 @@ def event(name: str, data: str, number: int | None = None) -> bytes:
     return f"{head}event: {name}\ndata: {data}\n\n".encode()
 
 
-async def parts(machine: Machine, page: Page, parcels: Parcels, stream: Stream, range_: str) -> None:
-    """Send the parts of the page as they change, until the reader leaves."""
-    sent: tuple[int, Parts] = (0, {})
+async def parts(machine: Machine, parcels: Parcels, stream: Stream, range_: str, had: int) -> None:
+    """Send the parts of the page as they change, until the reader leaves; `had`: the number of the state it has."""
+    page = parcels.page
+    sent = page.before(range_, had)
+    said = False
     async with machine.look():
         while True:
             version = machine.version
             with suppress(Unavailable):
                 await page.renew(range_)
-            state = parcels.state(range_)
+            state = page.state(range_)
             known = machine.last or machine.problem
-            await stream.send(parcels.since(range_, sent) if known and state[0] != sent[0] else b": \n\n")
-            sent = state if known else sent
+            # The first tells that it is live, even where nothing has changed.
+            wanted = known and not (said and state is sent)
+            await stream.send(parcels.between(sent, state) if wanted else b": \n\n")
+            sent, said = (state, True) if known else (sent, said)
             await machine.change(version, _BEAT)
 
 

@@ -1,18 +1,20 @@
 """The page: written whole by the server, and kept current part by part where the browser runs scripts."""
 
 import asyncio
+from collections import deque
 from contextlib import suppress
-from time import CLOCK_BOOTTIME, clock_gettime
+from time import CLOCK_BOOTTIME, clock_gettime, localtime, strftime, time_ns
 from typing import NamedTuple
 
 from healthctl.errors import Unavailable
 from healthctl.render.axis import Window
-from healthctl.render.described import Described, number, text
+from healthctl.render.described import Described, number, seconds, text
 from healthctl.render.style import Style
 from healthctl.web.charts import POINTS, RANGES, charts, draw, strip
 from healthctl.web.door import heeded
 from healthctl.web.machine import KEPT, STRIP, Machine, Seen, histories
 from healthctl.web.markup import Content, Markup, element, join
+from healthctl.web.problem import STYLE
 from healthctl.web.sections import sections
 from healthd import protocol
 
@@ -21,6 +23,16 @@ _TITLES = {"cpu.busy": "CPU", "memory.percent": "Memory", "pressure.io_some_avg1
 
 Parts = dict[str, Markup]
 """What is shown, by the name of its element."""
+
+_KEPT = 8
+"""How many of the last states of a range are remembered: a browser goes on from the one that it has."""
+
+
+class State(NamedTuple):
+    """What is shown, and its number: another one for any other, also of a bridge that is started anew."""
+
+    number: int
+    parts: Parts
 
 
 class _Past(NamedTuple):
@@ -38,8 +50,10 @@ class Page:
         self._past: dict[str, _Past] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._now: tuple[str, Parts] = ("", {})
-        self._parts: dict[str, tuple[object, Parts]] = {}
-        """By range, and of which version of what is known."""
+        self._states: dict[str, deque[State]] = {}
+        self._versions: dict[str, object] = {}
+        """By range: of which version of what is known the last state is."""
+        self._number = time_ns()
 
     async def whole(self, range_: str, *, leave: bool) -> Markup:
         """Return the page with the charts of a range of `RANGES`; `leave`: who looks may log out."""
@@ -48,18 +62,24 @@ class Page:
             await self.renew(range_)
         seen = self._machine.last
         host = text(Described(seen.described, Style()).single("host"), "hostname") if seen else ""
-        return document(host or "healthd", _body(host, self.parts(range_), range_, leave=leave))
+        return document(host or "healthd", _body(host, self.state(range_), range_, leave=leave))
 
-    def parts(self, range_: str) -> Parts:
+    def state(self, range_: str) -> State:
         """Return what is shown now: the same object as long as nothing has changed."""
         past = self._past.get(range_)
         version = self._machine.version, past and past.at
-        known = self._parts.get(range_)
-        if known is None or known[0] != version:
+        known = self._states.setdefault(range_, deque(maxlen=_KEPT))
+        if not known or self._versions[range_] != version:
+            self._versions[range_] = version
             parts = {**self._present(), "charts": past.charts if past else Markup()}
-            known = version, known[1] if known and known[1] == parts else parts
-            self._parts[range_] = known
-        return known[1]
+            if not known or known[-1].parts != parts:
+                self._number += 1
+                known.append(State(self._number, parts))
+        return known[-1]
+
+    def before(self, range_: str, number: int) -> State:
+        """Return a state that was shown; one of nothing where it is not remembered."""
+        return next((state for state in self._states.get(range_, ()) if state.number == number), State(0, {}))
 
     def _present(self) -> Parts:
         seen = self._machine.last
@@ -78,6 +98,8 @@ class Page:
             return Markup()
         drawn = []
         for address in STRIP:
+            if all(sample.values.get(address) is None for sample in samples):
+                continue
             values = [sample.values.get(address) for sample in samples]
             shown = [None] * (KEPT - len(values)) + [
                 float(value) if isinstance(value, int | float) else None for value in values
@@ -97,7 +119,8 @@ class Page:
     async def renew(self, range_: str) -> None:
         """Have the charts follow, as often as a point comes to them; all wait for the same. Raises Unavailable."""
         past, length = self._past.get(range_), RANGES[range_]
-        if past and _now() - past.at < length / POINTS:
+        interval = number(self._machine.last.described, "interval") if self._machine.last else None
+        if past and _now() - past.at < max(length / POINTS, interval or 0.0):
             return
         if range_ not in self._loading:
             self._loading[range_] = asyncio.create_task(self._load(range_, length))
@@ -131,20 +154,22 @@ def document(title: str, body: Content, *, live: bool = True) -> Markup:
         element("meta", name="color-scheme", content="light dark"),
         element("title", title),
         element("link", rel="icon", href="/static/icon.svg", type="image/svg+xml"),
-        element("link", rel="stylesheet", href="/static/style.css"),
+        # In the page itself: nothing is painted before it, and to ask for it would take another round trip.
+        element("style", Markup(STYLE)),
         element("script", src="/static/live.js", type="module") if live else None,
     )
     return Markup(f"<!doctype html>{element('html', head, element('body', body), lang='en')}")
 
 
-def _body(host: str, parts: Parts, range_: str, *, leave: bool) -> Markup:
-    def part(name: str, tag: str = "section", **more: str) -> Markup:
-        return element(tag, parts.get(name), id_=name, **more)
+def _body(host: str, state: State, range_: str, *, leave: bool) -> Markup:
+    def part(name: str, tag: str = "section", **more: str | int) -> Markup:
+        return element(tag, state.parts.get(name), id_=name, **more)
 
     ranges = [
         element("a", name, href=f"/?range={name}", aria_current="true" if name == range_ else None) for name in RANGES
     ]
-    cards = ("cpu", "memory", "load", "pressure", "sensors", "upkeep", "filesystems", "disks", "networks", "host")
+    cards = ("cpu", "memory", "load", "pressure", "sensors", "upkeep", "host")
+    tables = ("filesystems", "disks", "networks")
     return join(
         element("a", "To the verdict", href="#verdict", class_="skip"),
         element(
@@ -159,12 +184,17 @@ def _body(host: str, parts: Parts, range_: str, *, leave: bool) -> Markup:
             part("problem", "div", role="alert"),
             part("verdict"),
             element("section", element("h2", "Live, as observed"), part("strips", "div"), class_="strips"),
-            element("div", *(part(name, class_="card") for name in cards), class_="cards"),
+            element(
+                "div",
+                *(part(name, class_="card") for name in cards),
+                *(part(name, class_="card broad") for name in tables),
+                class_="cards",
+            ),
             element(
                 "section",
                 element("h2", "How it went"),
                 element("nav", *ranges, aria_label="range of the charts"),
-                part("charts", "div", class_="charts", data_range=range_),
+                part("charts", "div", class_="charts", data_range=range_, data_state=state.number),
                 id_="went",
             ),
         ),
@@ -182,7 +212,10 @@ def _told(seen: Seen) -> Parts:
     """Return of when it is what is shown."""
     told = text(seen.described, "time")
     number_ = number(seen.described, "seq")
-    words = element("time", told.replace("T", " ").split(".")[0].rstrip("Z") + " UTC" if told else "", datetime=told)
+    moment = seconds(told)
+    # As the axes of the charts: in the time zone of the bridge.
+    said = strftime("%Y-%m-%d %H:%M:%S %Z", localtime(moment)) if moment is not None else ""
+    words = element("time", said, datetime=told)
     return {"told": element("span", words, data_seq=f"{number_ or 0:.0f}", id_="seq")}
 
 

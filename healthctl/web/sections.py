@@ -3,14 +3,14 @@
 from healthctl.render import condition, units
 from healthctl.render.described import Described, Values, blank, number, text
 from healthctl.render.style import Style
-from healthctl.web.cards import LIMIT, aside, bar, card, headline, listed, of, shown
+from healthctl.web.cards import LIMIT, aside, card, headline, listed, of, problems, shown, table
+from healthctl.web.charts import columns
 from healthctl.web.devices import disks, filesystems, networks
 from healthctl.web.markup import Content, Markup, element, join
 from healthd import protocol
 
 _STYLE = Style()
 _CPU = ("user", "system", "iowait", "nice", "irq", "softirq", "steal")
-_ALWAYS = 3
 _FLAGS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 
 
@@ -42,7 +42,7 @@ def _verdict(described: Described) -> Markup:
     said = [] if rows else [element("p", "; ".join(described.reasons))]
     if described.faults:
         said.append(element("p", "The configuration has faults; the one before is in force: healthctl config check"))
-    listed = [_condition(described, name, row) for name, row in rows]
+    listed = [told(name, row, described.time) for name, row in rows]
     return join(
         element(
             "h2", element("strong", severity, class_=f"severity {severity}", id_="severity", aria_live="polite"), lasts
@@ -52,9 +52,10 @@ def _verdict(described: Described) -> Markup:
     )
 
 
-def _condition(described: Described, name: str, row: Values) -> Markup:
+def told(name: str, row: Values, now: float | None) -> Markup:
+    """Return a condition as an item of a list; `now` in seconds since 1970."""
     severity = text(row, "severity") or protocol.UNKNOWN
-    begun, now = condition.since(row), described.time
+    begun = condition.since(row)
     figures = ""
     if number(row, "value") is not None:
         figures = condition.value(row, _STYLE)
@@ -101,25 +102,23 @@ def _cpu(described: Described) -> Markup:
     online, hertz = number(values, "online"), number(values, "frequency_hertz")
     many = f"{online:.0f} CPU{'' if online == 1 else 's'}" if online is not None else ""
     rows: list[tuple[str, Content]] = [
-        (field, shown(f"cpu.{field}", values.get(field), units.percent))
-        for position, field in enumerate(_CPU)
-        if position < _ALWAYS or number(values, field)
+        (field, shown(f"cpu.{field}", values.get(field), units.percent)) for field in _CPU
     ]
-    cores = values.get("core_busy")
-    if isinstance(cores, list) and len(cores) > 1:
-        rows.append(("cores", [_core(position, share) for position, share in enumerate(cores)]))
     about = " at ".join(filter(None, (many, units.hertz(hertz) if hertz is not None else "")))
     return card(
         "CPU",
-        None if blank(values) else join(headline("cpu.busy", busy, about), listed(rows)),
+        None if blank(values) else join(headline("cpu.busy", busy, about), _cores(values), listed(rows)),
         described.problem("cpu"),
     )
 
 
-def _core(position: int, share: object) -> Markup:
-    known = float(share) if isinstance(share, int | float) else None
-    name = f"core {position}"
-    return bar(known, name, class_="core", title=f"{name}: {units.percent(known)}") or aside(units.UNKNOWN) or Markup()
+def _cores(values: Values) -> Markup | None:
+    cores = values.get("core_busy")
+    if not isinstance(cores, list) or len(cores) < 2:
+        return None
+    shares = [float(share) if isinstance(share, int | float) else None for share in cores]
+    said = ", ".join(f"{place}: {units.percent(share)}" for place, share in enumerate(shares))
+    return columns(shares, f"each CPU; {said}")
 
 
 def _memory(described: Described) -> Markup:
@@ -148,28 +147,33 @@ def _load(described: Described) -> Markup:
 
 def _pressure(described: Described) -> Markup:
     values = described.single("pressure")
-    rows = []
-    for resource, kinds in (("cpu", ("some",)), ("memory", ("some", "full")), ("io", ("some", "full"))):
-        for kind in kinds:
-            field = f"{resource}_{kind}_avg10"
-            rows.append((f"{resource}, {kind} waited", shown(f"pressure.{field}", values.get(field), units.percent)))
-    return card("Pressure", None if blank(values) else listed(rows), described.problem("pressure"))
+    rows: list[list[Content]] = []
+    for resource, kinds in (("CPU", ("some",)), ("memory", ("some", "full")), ("io", ("some", "full"))):
+        fields = (f"{resource.lower()}_{kind}_avg10" for kind in kinds)
+        shares = [shown(f"pressure.{field}", values.get(field), units.percent) for field in fields]
+        rows.append([resource, *shares, *[""] * (2 - len(shares))])
+    drawn = table(("Waiting for", "Some tasks", "All"), rows)
+    return card("Pressure", None if blank(values) else drawn, described.problem("pressure"))
 
 
 def _sensors(described: Described) -> Markup:
     readings = described.instances("sensor")
     warm = [(name, row) for name, row in readings.items() if number(row, "celsius") is not None]
-    warm.sort(key=lambda row: (text(row[1], "role") != "cpu", -(number(row[1], "celsius") or 0.0)))
-    rows: list[tuple[str, Content]] = []
-    for name, row in warm[:LIMIT]:
+    more = len(warm) - LIMIT
+    # In the order of their heat rows would change places with each sample.
+    hottest = sorted(warm, key=lambda row: (text(row[1], "role") != "cpu", -(number(row[1], "celsius") or 0.0)))[:LIMIT]
+    warm = sorted(hottest, key=lambda row: (text(row[1], "role") != "cpu", warm.index(row)))
+    rows: list[list[Content]] = []
+    for name, row in warm:
         limit = number(row, "critical_celsius")
-        said = ([] if limit is None else [f"critical {limit:g}"]) + ["the CPU"] * (text(row, "role") == "cpu")
+        called = join(_sensor(name, row), aside(" the CPU") if text(row, "role") == "cpu" else None)
         value = shown(f"sensor.celsius@{name}", row.get("celsius"), _celsius)
-        rows.append((_sensor(name, row), join(value, " ", aside(", ".join(said)))))
+        rows.append([called, value, f"{limit:g}\u00a0°C" if limit is not None else ""])
     for name, row in readings.items():
         if number(row, "rpm") is not None:
-            rows.append((_sensor(name, row), shown(f"sensor.rpm@{name}", row.get("rpm"), _rpm)))
-    return card("Temperature", listed(rows) if rows else None, described.problem("sensor"), len(warm) - LIMIT)
+            rows.append([_sensor(name, row), shown(f"sensor.rpm@{name}", row.get("rpm"), _rpm), ""])
+    drawn = table(("Sensor", "Now", "Critical"), rows)
+    return card("Temperature", drawn if rows else None, problems(described, "sensor"), more)
 
 
 def _sensor(name: str, row: Values) -> str:
@@ -183,7 +187,11 @@ def _upkeep(described: Described) -> Markup:
     if not blank(throttling):
         now = [flag.replace("_", " ") for flag in _FLAGS if throttling.get(flag) is True]
         before = [flag.replace("_", " ") for flag in _FLAGS if throttling.get(f"{flag}_since_boot") is True]
-        rows.append(("throttling", element("strong", ", ".join(now)) if now else "none now"))
+        unknown = [flag.replace("_", " ") for flag in _FLAGS if throttling.get(flag) is None]
+        if now or len(unknown) < len(_FLAGS):
+            rows.append(("throttling", element("strong", ", ".join(now)) if now else "none now"))
+        if unknown:
+            rows.append(("unknown", ", ".join(unknown)))
         if before:
             rows.append(("since boot", ", ".join(before)))
     if clock.get("synchronised") is not None:

@@ -23,8 +23,8 @@ from healthctl.web.page import document as html
 from healthctl.web.problem import HEADERS, problem
 from healthctl.web.verdicts import conditions, evidence, explain, login, sorry
 
-_STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_OPEN = ("/login", "/static/style.css", "/static/icon.svg")
+_STATIC = {"live.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_OPEN = ("/login", "/static/icon.svg")
 """What may be seen without a token."""
 _STREAMS, _OF_ONE = 512, 128
 """Streams in all, and of one address."""
@@ -175,7 +175,7 @@ class Site:
     async def _live(self, request: web.Request) -> web.StreamResponse:
         range_ = _range(request)
         return await self._stream(
-            request, lambda stream: live.parts(self._machine, self._page, self._parcels, stream, range_)
+            request, lambda stream: live.parts(self._machine, self._parcels, stream, range_, _had(request))
         )
 
     async def _stream(self, request: web.Request, send: Callable[[live.Stream], Awaitable[None]]) -> web.StreamResponse:
@@ -261,6 +261,12 @@ def _range(request: web.Request) -> str:
     if name not in RANGES:
         raise Bad(400, f"there is no such range; there are {', '.join(RANGES)}")
     return name
+
+
+def _had(request: web.Request) -> int:
+    """Return the number of the state that a browser says it has; 0 where it says none."""
+    said = request.headers.get("Last-Event-ID") or request.query.get("since", "")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else 0
 
 
 async def _dress(_: web.Request, response: web.StreamResponse) -> None:

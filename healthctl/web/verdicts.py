@@ -8,14 +8,11 @@ from healthctl.render import condition
 from healthctl.render.described import cleaned, text
 from healthctl.render.event import event
 from healthctl.render.style import Style
-from healthctl.render.units import age
 from healthctl.render.why import Explained, why
 from healthctl.series import Series
-from healthctl.web.cards import table
 from healthctl.web.machine import Machine, histories
 from healthctl.web.markup import Content, Markup, element, join
-from healthctl.web.sections import quoted
-from healthd import protocol
+from healthctl.web.sections import told
 
 _STYLE = Style()
 _WIDTH = 100
@@ -29,56 +26,42 @@ def conditions(known: Mapping[str, dict[str, Any]], changes: Sequence[str], now:
     return _page(
         element("h1", "Conditions"),
         element(
-            "div",
-            table(
-                ("Condition", "Severity", "Since", "Value", "Threshold", "Meaning"),
-                [_row(_STYLE.clean(name), cleaned(row, _STYLE), now) for name, row in rows],
+            "section",
+            element(
+                "ul",
+                *(told(_STYLE.clean(name), cleaned(row, _STYLE), now) for name, row in rows),
+                class_="conditions",
             ),
-            class_="wide",
-            tabindex=0,
-            role="region",
-            aria_label="what is judged",
         ),
         element("h2", "What has changed"),
         element(
-            "pre", "\n".join(event(line, {}, _STYLE) for line in reversed(changes)) or "Nothing, as far as is known."
+            "pre",
+            "\n".join(event(line, {}, _STYLE) for line in reversed(changes)) or "Nothing, as far as is known.",
+            class_="lines",
         ),
-    )
-
-
-def _row(name: str, row: dict[str, Any], now: float) -> Sequence[Content]:
-    severity = text(row, "severity") or protocol.UNKNOWN
-    begun = condition.since(row)
-    return (
-        element("a", name, href=f"/condition/{quoted(name)}"),
-        element("span", severity, class_=f"severity {severity}"),
-        age(now - begun) if begun is not None else "",
-        condition.value(row, _STYLE),
-        condition.threshold(row, _STYLE),
-        condition.summary(row),
     )
 
 
 async def explain(machine: Machine, name: str) -> Explained:
     """Ask for what is known of a condition. Raises UnknownCondition and Unavailable."""
-    told = described(await machine.door.explain(name))
+    known = described(await machine.door.explain(name))
     # Of another machine, or of what is played again, it is not ours.
     now = (await machine.now()).time
-    addresses = condition.addresses(told)
+    addresses = condition.addresses(known)
     metrics = await machine.door.metrics()
-    points = await histories(machine, addresses, condition.told_from(told, now), None, _POINTS)
+    points = await histories(machine, addresses, condition.told_from(known, now), None, _POINTS)
     rows = {address: metrics.get(address.partition("@")[0], {}) for address in addresses}
     series = [
         Series(address, text(row, "unit"), text(row, "summary"), points.get(address, []))
         for address, row in rows.items()
     ]
-    return Explained(name, told, now, series, ())
+    return Explained(name, known, now, series, ())
 
 
 def evidence(explained: Explained) -> Markup:
     """Return what the verdict on a condition rests on, in words."""
     name = _STYLE.clean(explained.name)
-    return _page(element("h1", name), element("pre", "\n".join(why(explained, _WIDTH, _STYLE))))
+    return _page(element("h1", name), element("pre", "\n".join(why(explained, _WIDTH, _STYLE)), tabindex=0))
 
 
 def sorry(reason: str) -> Markup:

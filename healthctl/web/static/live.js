@@ -1,7 +1,7 @@
 // The server writes the page; here its parts are kept current, and where the connection ends it is said.
 
 const live = document.getElementById("live");
-const range = document.getElementById("charts").dataset.range;
+const { range, state } = document.getElementById("charts").dataset;
 
 // Make `old` what `fresh` is, and touch only what differs: what is focused or selected stays so.
 function become(old, fresh) {
@@ -30,8 +30,10 @@ function dress(old, fresh) {
 
 const template = document.createElement("template");
 const pause = document.getElementById("pause");
+const host = document.querySelector("h1").textContent;
 let source = null;
 let paused = false;
+let known = state;
 
 // A tab that nobody sees keeps nobody awake.
 function follow() {
@@ -40,7 +42,7 @@ function follow() {
     source.close();
     source = null;
   } else if (wanted && !source) {
-    source = new EventSource("/live?range=" + encodeURIComponent(range));
+    source = new EventSource("/live?" + new URLSearchParams({ range, since: known }));
     source.addEventListener("parts", show);
     source.onerror = () => {
       const gone = source && source.readyState === EventSource.CLOSED;
@@ -60,11 +62,15 @@ document.addEventListener("visibilitychange", follow);
 follow();
 
 function show(event) {
+  known = event.lastEventId;
   for (const [name, content] of Object.entries(JSON.parse(event.data))) {
     template.innerHTML = content;
     const part = document.getElementById(name);
     if (part) become(part, template.content);
   }
+  // Of many tabs it tells which one to open.
+  const severity = document.getElementById("severity");
+  if (severity) document.title = `${severity.textContent}: ${host}`;
   say("live");
 }
 
