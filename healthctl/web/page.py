@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from contextlib import suppress
+from html import unescape
 from time import CLOCK_BOOTTIME, clock_gettime, localtime, strftime, time_ns
 from typing import NamedTuple
 
@@ -60,9 +61,8 @@ class Page:
         with suppress(Unavailable):
             await self._machine.now()
             await self.renew(range_)
-        seen = self._machine.last
-        host = text(Described(seen.described, Style()).single("host"), "hostname") if seen else ""
-        return document(host or "healthd", _body(host, self.state(range_), range_, leave=leave))
+        state = self.state(range_)
+        return document(unescape(state.parts["name"]), _body(state, range_, leave=leave))
 
     def state(self, range_: str) -> State:
         """Return what is shown now: the same object as long as nothing has changed."""
@@ -84,8 +84,11 @@ class Page:
     def _present(self) -> Parts:
         seen = self._machine.last
         if seen and self._now[0] != seen.tag:
-            self._now = seen.tag, {**sections(Described(seen.described, Style())), **_told(seen)}
+            known = Described(seen.described, Style())
+            name = text(known.single("host"), "hostname")
+            self._now = seen.tag, {**({"name": join(name)} if name else {}), **sections(known), **_told(seen)}
         return {
+            "name": join("healthd"),
             **self._now[1],
             "problem": _problem(self._machine.problem, known=seen is not None),
             "strips": self._strips(),
@@ -161,7 +164,7 @@ def document(title: str, body: Content, *, live: bool = True) -> Markup:
     return Markup(f"<!doctype html>{element('html', head, element('body', body), lang='en')}")
 
 
-def _body(host: str, state: State, range_: str, *, leave: bool) -> Markup:
+def _body(state: State, range_: str, *, leave: bool) -> Markup:
     def part(name: str, tag: str = "section", **more: str | int) -> Markup:
         return element(tag, state.parts.get(name), id_=name, **more)
 
@@ -174,7 +177,7 @@ def _body(host: str, state: State, range_: str, *, leave: bool) -> Markup:
         element("a", "To the verdict", href="#verdict", class_="skip"),
         element(
             "header",
-            element("h1", host or "healthd"),
+            part("name", "h1"),
             element("p", part("told", "span"), " ", element("span", id_="live", role="status"), class_="aside"),
             element("button", "Pause", id_="pause", type="button", hidden=True),
             element("form", element("button", "Log out"), action="/logout", method="post") if leave else None,

@@ -108,13 +108,17 @@ class Replica:
             return
         with open(full, "rb") as file:
             lines = file.read().splitlines()
-        with open(full, "wb") as file:
-            for line in lines:
-                words = line.split()
-                grown = more(words[0]) if words else {}
-                for place, by in grown.items():
-                    words[place] = b"%d" % (int(words[place]) + by)
-                file.write((b" ".join(words) if grown else line) + b"\n")
+        written = []
+        for line in lines:
+            words = line.split()
+            grown = more(words[0]) if words else {}
+            for place, by in grown.items():
+                words[place] = b"%d" % (int(words[place]) + by)
+            written.append((b" ".join(words) if grown else line) + b"\n")
+        # At once: who reads meanwhile has the one or the other.
+        with open(full, "r+b") as file:
+            file.write(b"".join(written))
+            file.truncate()
 
     def _rows(self, path: str) -> list[list[bytes]]:
         with open(f"{self._root}/{path}", "rb") as file:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -116,6 +117,18 @@ class Browser:
         return found
 
 
+class Lively(Healthd):
+    """healthd on a Raspberry Pi 5 that works, with an hour before now."""
+
+    def __init__(self, bus: str, root: str, recorded: str) -> None:
+        options = ["--bus", bus, "--interval", "2", "--record", recorded]
+        self.start([sys.executable, os.path.join(HERE, "lively_healthd.py"), "raspberry-pi-5", root, *options])
+
+    def ready(self) -> "Lively":
+        eventually(lambda: "serving" in self.log, 120.0)
+        return self
+
+
 @pytest.fixture
 def browsers() -> Iterator[Callable[..., Browser]]:
     started = []
@@ -187,10 +200,26 @@ def test_a_condition_appears_and_healthd_may_go_and_come(
     browser.shoot("warning")
     daemon.stop(signal.SIGKILL)
     eventually(lambda: "last known figures" in browser.text("problem"))
+    assert browser.text("live") == "not live"
+    assert browser.run("return document.title").startswith("warning: ")
     healthd("--interval", "0.25").ready()
     eventually(lambda: browser.text("problem") == "" and "Memory is in use." not in browser.text("verdict"))
     browser.driver.find_element("css selector", "footer a").click()
     eventually(lambda: "memory_available" in browser.run("return document.body.innerText"))
+
+
+def test_it_is_there_before_healthd_and_comes_alive_with_it(
+    browsers, bus: Bus, healthd, bridges: Callable[..., Bridge]
+):
+    browser = browsers()
+    browser.driver.get(bridges(bus.address).url)
+    assert "Nothing is known yet" in browser.text("problem")
+    assert browser.text("name") == "healthd"
+    assert browser.run("return document.getElementById('verdict').checkVisibility()") is False
+    healthd("--interval", "0.25").ready()
+    eventually(browser.live)
+    assert browser.text("name") == os.uname().nodename
+    assert browser.text("verdict")
 
 
 def test_the_bridge_may_go_and_come(browsers, healthd_bus: Bus, bridges: Callable[..., Bridge]):
@@ -278,3 +307,20 @@ def test_long_names_stay_in_their_cards(browsers, bus: Bus, bridges: Callable[..
         browser.driver.get(bridges(bus.address).url)
         assert browser.run(OUTSIDE) == []
         browser.shoot(f"long-{width}")
+
+
+@pytest.mark.skipif(
+    "HEALTHD_TEST_PICTURES" not in os.environ, reason="nobody wants pictures (HEALTHD_TEST_PICTURES=DIR)"
+)
+def test_a_machine_at_work(tmp_path, browsers, bus: Bus, bridges: Callable[..., Bridge]):
+    """The pictures of the README, which are these with fewer colours (`convert +dither -colors 64`)."""
+    (tmp_path / "root").mkdir()
+    healthd = Lively(bus.address, str(tmp_path / "root"), str(tmp_path / "recorded")).ready()
+    bridge = bridges(bus.address)
+    for name, width, height, dark in (("web-wide", 1440, 1745, False), ("web-phone", 390, 1840, True)):
+        browser = browsers(width=width, height=height, dark=dark)
+        browser.driver.get(bridge.url + "/?range=1h")
+        full = "return document.querySelector('#strips path')?.getTotalLength() > 90"
+        eventually(lambda browser=browser, full=full: browser.run(full) and "?" not in browser.text("strips"), 120.0)
+        browser.shoot(name)
+    healthd.stop()

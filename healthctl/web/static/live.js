@@ -30,7 +30,6 @@ function dress(old, fresh) {
 
 const template = document.createElement("template");
 const pause = document.getElementById("pause");
-const host = document.querySelector("h1").textContent;
 let source = null;
 let paused = false;
 let known = state;
@@ -70,8 +69,8 @@ function show(event) {
   }
   // Of many tabs it tells which one to open.
   const severity = document.getElementById("severity");
-  if (severity) document.title = `${severity.textContent}: ${host}`;
-  say("live");
+  if (severity) document.title = `${severity.textContent}: ${document.getElementById("name").textContent}`;
+  say(document.getElementById("problem").firstChild ? "not live" : "live");
 }
 
 function say(words) {
