@@ -138,3 +138,9 @@ class Described:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def sensor_name(instance: str, values: Values) -> str:
+    """Return what a sensor is called: its driver and its label, without saying the same twice."""
+    driver, label = text(values, "driver"), text(values, "label")
+    return " ".join(filter(None, (driver, label if label != driver else ""))) or instance

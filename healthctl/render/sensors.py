@@ -1,6 +1,6 @@
 """Temperatures, and fans."""
 
-from healthctl.render.described import Values, number, text
+from healthctl.render.described import Values, number, sensor_name, text
 from healthctl.render.line import Line, extend, pad
 from healthctl.render.section import Frame, most, names_width, section, unavailable
 from healthd import protocol
@@ -18,7 +18,7 @@ def _temperatures(frame: Frame) -> list[Line]:
     described = frame.described
     readings = described.instances("sensor")
     rows = [
-        (_name(instance, values), values)
+        (sensor_name(instance, values), values)
         for instance, values in readings.items()
         if number(values, "celsius") is not None
     ]
@@ -44,14 +44,9 @@ def _fans(frame: Frame) -> list[Line]:
         if rpm is not None:
             low = number(values, "low_rpm")
             role = protocol.WARNING if low is not None and rpm < low else ""
-            spans: Line = [(f"{_name(instance, values)} ", "dim"), (f"{rpm:.0f} rpm", role)]
+            spans: Line = [(f"{sensor_name(instance, values)} ", "dim"), (f"{rpm:.0f} rpm", role)]
             row = extend(row, spans, frame.room) if row else spans
     return section("Fans", [row]) if row else []
-
-
-def _name(instance: str, values: Values) -> str:
-    driver, label = text(values, "driver"), text(values, "label")
-    return " ".join(filter(None, (driver, label if label != driver else ""))) or instance
 
 
 def _temperature(frame: Frame, name: str, values: Values, column: int) -> Line:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from healthctl.render import axis
 from healthctl.render.axis import Window
-from healthctl.render.described import Described, Values, number, text
+from healthctl.render.described import Described, number, sensor_name, text
 from healthctl.render.scale import Scale, measure, scale
 from healthctl.series import Point, resolution
 from healthctl.web.markup import Content, Markup, element, join
@@ -52,7 +52,10 @@ def charts(described: Described) -> list[Chart]:
             "Pressure", "percent",
             tuple((name, f"pressure.{name}_some_avg10") for name in ("cpu", "memory", "io")),
         ),
-        Chart("Temperature", "celsius", tuple((_called(sensors[name]), f"sensor.celsius@{name}") for name in warm)),
+        Chart(
+            "Temperature", "celsius",
+            tuple((sensor_name(name, sensors[name]), f"sensor.celsius@{name}") for name in warm),
+        ),
         *(_flow("network", name, {"rx": "received", "tx": "sent"}) for name in uplinks[:_DEVICES]),
         *(_flow("disk", name, {"read": "read", "write": "written"}) for name in disks[:_DEVICES]),
         Chart("Filesystems", "percent", tuple((name, f"filesystem.percent@{name}") for name in mounts)),
@@ -64,10 +67,6 @@ def _flow(family: str, name: str, ways: Mapping[str, str]) -> Chart:
     """Return the chart of what passes a device both ways."""
     lines = ((word, f"{family}.{way}_bytes_per_second@{name}") for way, word in ways.items())
     return Chart(f"{family.capitalize()} {name}", "bytes_per_second", tuple(lines))
-
-
-def _called(sensor: Values) -> str:
-    return " ".join(filter(None, (text(sensor, "driver"), text(sensor, "label")))) or "sensor"
 
 
 def draw(chart: Chart, points: Mapping[str, Sequence[Point]], window: Window) -> Markup:

@@ -1,7 +1,7 @@
 """The parts of the page that tell how the machine is now, each by its name; what changes is sent anew."""
 
 from healthctl.render import condition, units
-from healthctl.render.described import Described, Values, blank, number, text
+from healthctl.render.described import Described, Values, blank, number, sensor_name, text
 from healthctl.render.style import Style
 from healthctl.web.cards import LIMIT, aside, card, headline, listed, of, problems, shown, table
 from healthctl.web.charts import columns
@@ -166,19 +166,14 @@ def _sensors(described: Described) -> Markup:
     rows: list[list[Content]] = []
     for name, row in warm:
         limit = number(row, "critical_celsius")
-        called = join(_sensor(name, row), aside(" the CPU") if text(row, "role") == "cpu" else None)
+        called = join(sensor_name(name, row), aside(" the CPU") if text(row, "role") == "cpu" else None)
         value = shown(f"sensor.celsius@{name}", row.get("celsius"), _celsius)
         rows.append([called, value, f"{limit:g}\u00a0°C" if limit is not None else ""])
     for name, row in readings.items():
         if number(row, "rpm") is not None:
-            rows.append([_sensor(name, row), shown(f"sensor.rpm@{name}", row.get("rpm"), _rpm), ""])
+            rows.append([sensor_name(name, row), shown(f"sensor.rpm@{name}", row.get("rpm"), _rpm), ""])
     drawn = table(("Sensor", "Now", "Critical"), rows)
     return card("Temperature", drawn if rows else None, problems(described, "sensor"), more)
-
-
-def _sensor(name: str, row: Values) -> str:
-    driver, label = text(row, "driver"), text(row, "label")
-    return " ".join(filter(None, (driver, label if label != driver else ""))) or name
 
 
 def _upkeep(described: Described) -> Markup:
