@@ -29,7 +29,7 @@ WISHES := busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount lo
 run: .venv/runtime
 	@.make/live $(ARGS)
 
-# Three passes, which can run beside each other (make -j2): everything, and the bus again on the other D-Bus libraries.
+# Three passes, which can run beside each other (make -j3): everything, and the bus again on the other D-Bus libraries.
 test: test-all test-dbus-next test-dbus-fast
 
 test-all: parts .venv/development
