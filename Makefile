@@ -23,17 +23,22 @@ WISHES := busctl=systemd gdbus=libglib2.0-bin mkfs.ext4=e2fsprogs mount=mount lo
 	$(MODULES)/prometheus_client/__init__.py=python3-prometheus-client \
 	chromedriver=chromium-driver
 
-.PHONY: run test test-all test-dbus-next test-dbus-fast test-debian parts soak lint format generated bench deb install \
+.PHONY: run test test-clients test-daemon test-dbus-next test-dbus-fast test-debian parts soak lint format generated bench deb install \
 	uninstall clean
 
 run: .venv/runtime
 	@.make/live $(ARGS)
 
-# Three passes, which can run beside each other (make -j3): everything, and the bus again on the other D-Bus libraries.
-test: test-all test-dbus-next test-dbus-fast
+# Passes that can run beside each other (make -j3): everything, in two parts that take as long as each other, and the bus
+# again on the other D-Bus libraries.
+test: test-clients test-daemon test-dbus-next test-dbus-fast
 
-test-all: parts .venv/development
-	$(BIN)/python -m pytest -q
+CLIENTS := tests/healthctl tests/web tests/system
+test-clients: parts .venv/development
+	$(BIN)/python -m pytest -q $(CLIENTS)
+
+test-daemon: parts .venv/development
+	$(BIN)/python -m pytest -q $(CLIENTS:%=--ignore %)
 
 test-dbus-next: parts .venv/development
 	HEALTHD_DBUS_LIBRARY=dbus_next $(BIN)/python -m pytest -q tests/bus

@@ -44,6 +44,8 @@ class Process(NamedTuple):
     name: bytes
     threads: int
     used: Used
+    at: float = 0.0
+    """When it was looked at, CLOCK_MONOTONIC, seconds: on a busy machine a look takes as long as lies between two."""
 
 
 class Resource(NamedTuple):
@@ -126,7 +128,7 @@ def look(roots: Roots, kind: Resource) -> Look:
         except _UNREADABLE:
             continue
         else:
-            processes[pid, process.start] = process
+            processes[pid, process.start] = process._replace(at=time.monotonic())
         unread.remove(pid)
     return Look(now, processes, frozenset(unread), units, all_units)
 
@@ -145,9 +147,13 @@ def compared(roots: Roots, kind: Resource, before: Look, after: Look, most: int)
     of_units = _summed((path, spent[key]) for key, path in paths.items() if path)
     of_units.update((path, used) for (path, _), used in _spent(units, before.units).items())
 
+    def lasted(key: tuple[int, int]) -> float:
+        then = before.processes.get(key)
+        return processes[key].at - then.at if then else seconds
+
     process_rows = (
         {"pid": key[0], "name": printable(processes[key].name), "unit": _unit_name(path)}
-        | kind.shown(spent[key], seconds)
+        | kind.shown(spent[key], lasted(key))
         for key, path in paths.items()
     )
     unit_rows = ({"unit": _unit_name(path)} | kind.shown(used, seconds) for path, used in of_units.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from healthd.observe import collectors, roots
-from healthd.observe._processes import RESOURCES, Look, compared, look, who
+from healthd.observe._processes import RESOURCES, Look, Process, compared, look, who
 
 EVERYTHING = 10_000
 MIB = 1024 * 1024
@@ -72,7 +72,10 @@ class Machine:
         (self.root / f"proc/{pid}").rmdir()
 
     def look(self, resource: str, at: float = 10.0) -> Look:
-        return look(self.roots, RESOURCES[resource])._replace(time=at)
+        found = look(self.roots, RESOURCES[resource])
+        return found._replace(
+            time=at, processes={key: process._replace(at=at) for key, process in found.processes.items()}
+        )
 
     def compared(self, resource: str, before: Look, most: int = EVERYTHING) -> dict:
         """Compare with a look two seconds later."""
@@ -412,6 +415,16 @@ def test_one_that_burns_cpu_is_seen(child):
     assert [other["cpu"] for other in seen["processes"]] == sorted(
         (other["cpu"] for other in seen["processes"]), reverse=True
     )
+
+
+def test_each_is_measured_by_its_own_time_as_a_look_takes_a_while():
+    used = Process(7, b"python", 1, (0,), at=10.5), Process(7, b"python", 1, (800_000,), at=11.5)
+    before, after = (
+        Look(time, {(os.getpid(), 7): process}, frozenset(), {}, all_units=True)
+        for time, process in zip((10.0, 10.3), used, strict=True)
+    )
+    (row,) = compared(roots(), RESOURCES["cpu"], before, after, 5)["processes"]
+    assert row["cpu"] == 80.0
 
 
 def test_one_that_holds_memory_is_seen(child):
