@@ -69,6 +69,8 @@ def told(name: str, row: Values, now: float | None) -> Markup:
         " ",
         element("a", name, href=f"/condition/{quoted(name)}"),
         f" {words}. " if words else " ",
+        # A summary says what is wrong, which of one that is ok would be untrue.
+        "If not: " if severity == protocol.OK else None,
         condition.summary(row),
         data_condition=name,
         class_=None if condition.counts(row) else "aside",

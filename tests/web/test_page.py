@@ -148,6 +148,9 @@ def test_a_condition_is_there_with_its_evidence_and_nothing_of_it_is_markup(
     assert "memory.percent" in evidence.text
     conditions = bridge.ask("/conditions").text
     assert re.search(r"ok → warning|ok -> warning", conditions) or "warning" in conditions
+    # Of what is ok the page does not say that it is wrong.
+    assert "If not: Memory is in" not in conditions
+    assert re.search(r"oom_kill</a>[^<]*If not: The kernel killed a process", conditions)
     assert bridge.ask("/condition/nothing").status == 404
 
 
