@@ -1,10 +1,12 @@
 """The page in a real Chromium, driven by WebDriver."""
 
+import gc
 import json
 import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -138,8 +140,12 @@ def browsers() -> Iterator[Callable[..., Browser]]:
         return started[-1]
 
     yield start
-    for browser in started:
-        browser.driver.quit()
+    while started:
+        started.pop().driver.quit()
+    # Connections to the driver that selenium has left open are its own.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def test_the_figures_are_the_snapshots_and_go_on(browsers, bus: Bus, healthd: Callable[..., Healthd], bridges, told):
