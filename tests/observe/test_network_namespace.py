@@ -28,6 +28,9 @@ def ip(*lines):
 
 def make():
     ip("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up")
+    # The kernel drops what is sent until it has made up its mind, in its own time, that the line is there.
+    while " state UP " not in subprocess.run(["ip", "link", "show", "v0"], capture_output=True, text=True).stdout:
+        pass
 
 def send(packets):
     for _ in range(packets):
