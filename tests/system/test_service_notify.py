@@ -10,6 +10,8 @@ UNIT = "healthd-notify.service"
 DROP_IN = f"/etc/systemd/user/{UNIT}.d/test.conf"
 # As every desktop has one of its own, which the target of all sessions comes and goes with.
 DESKTOP = "/etc/systemd/user/desktop.target"
+EXAMPLE = "health-notify.service"
+COMMAND = "/usr/local/bin/ntfy_health.sh"
 # A notification server that prints the title of each bubble.
 SERVER = """
 from jeepney import HeaderFields, MessageType, message_bus, new_method_return
@@ -141,3 +143,15 @@ def test_a_command_of_the_user_runs_in_it(service, user):
     user.change(f"ExecStart=\nExecStart=/usr/bin/healthctl notify --exec '{told}'\n")
     service.heat(70)
     eventually(lambda: user.told() == [HOT])
+
+
+def test_the_example_runs_a_command_without_anybody_logged_in(service):
+    machine = service.machine
+    machine.do("useradd", "--system", "health-notify")
+    machine.do("install", "-m644", f"/usr/share/doc/healthd/examples/notify/{EXAMPLE}", "/etc/systemd/system")
+    machine.write(COMMAND, '#!/bin/sh\necho "$HEALTHD_CONDITION is $HEALTHD_TO for $(id --user --name)"\n', 0o755)
+    machine.do("systemctl", "start", EXAMPLE)
+    service.heat(70)
+    eventually(lambda: f"{HOT} for health-notify" in machine.do("journalctl", "--no-pager", f"--unit={EXAMPLE}"))
+    machine.do("systemctl", "stop", EXAMPLE)
+    assert machine.do("systemctl", "show", "--property=Result", "--value", EXAMPLE) == "success"
