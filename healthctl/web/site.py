@@ -26,6 +26,8 @@ from healthctl.web.verdicts import conditions, evidence, explain, login, sorry
 _STATIC = {"live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _OPEN = ("/login", "/static/icon.svg")
 """What may be seen without a token."""
+_NAME = "{name:[^/]+}"
+"""The name of a condition in a path: whatever is quoted there, braces too."""
 _STREAMS, _OF_ONE = 512, 128
 """Streams in all, and of one address."""
 _SMALL = 512
@@ -66,12 +68,12 @@ class Site:
         gets = {
             "/": self._home,
             "/conditions": self._conditions,
-            "/condition/{name}": self._condition,
+            f"/condition/{_NAME}": self._condition,
             "/live": self._live,
             "/static/{name}": self._file,
             "/metrics": self._exposed,
             f"{BASE}/openapi.json": self._described,
-            **{f"{BASE}{endpoint.path}": self._endpoint(endpoint) for endpoint in ENDPOINTS},
+            **{f"{BASE}{endpoint.path.replace('{name}', _NAME)}": self._endpoint(endpoint) for endpoint in ENDPOINTS},
         }
         streams = {"/live", *(f"{BASE}{endpoint.path}" for endpoint in ENDPOINTS if endpoint.handle is None)}
         posts: dict[str, Handler] = {}
@@ -168,9 +170,8 @@ class Site:
         return self._html(request, html("Conditions", conditions(known, changes, seen.time), live=False))
 
     async def _condition(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        explained = await explain(self._machine, name)
-        return self._html(request, html(name, evidence(explained), live=False))
+        explained = await explain(self._machine, request.match_info["name"])
+        return self._html(request, html(explained.name, evidence(explained), live=False))
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         range_ = _range(request)

@@ -43,7 +43,10 @@ def conditions(known: Mapping[str, dict[str, Any]], changes: Sequence[str], now:
 
 
 async def explain(machine: Machine, name: str) -> Explained:
-    """Ask for what is known of a condition. Raises UnknownCondition and Unavailable."""
+    """Ask for what is known of a condition, by its name or as a page shows it. Raises UnknownCondition, Unavailable."""
+    names = await machine.door.conditions()
+    if name not in names:
+        name = next((each for each in names if _STYLE.clean(each) == name), name)
     known = described(await machine.door.explain(name))
     # Of another machine, or of what is played again, it is not ours.
     now = (await machine.now()).time
@@ -55,13 +58,12 @@ async def explain(machine: Machine, name: str) -> Explained:
         Series(address, text(row, "unit"), text(row, "summary"), points.get(address, []))
         for address, row in rows.items()
     ]
-    return Explained(name, known, now, series, ())
+    return Explained(_STYLE.clean(name), known, now, series, ())
 
 
 def evidence(explained: Explained) -> Markup:
     """Return what the verdict on a condition rests on, in words."""
-    name = _STYLE.clean(explained.name)
-    return _page(element("h1", name), element("pre", "\n".join(why(explained, _WIDTH, _STYLE)), tabindex=0))
+    return _page(element("h1", explained.name), element("pre", "\n".join(why(explained, _WIDTH, _STYLE)), tabindex=0))
 
 
 def sorry(reason: str) -> Markup:
