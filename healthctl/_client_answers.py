@@ -22,6 +22,7 @@ from healthctl.series import Point
 from healthd import protocol
 
 STANDARD = "org.freedesktop.DBus.Error."
+_DEEPEST = 50  # levels of an answer in JSON; what healthd tells has less than ten
 # The bus knows of no owner of the name, or could not have it started.
 ABSENT = (
     STANDARD + "ServiceUnknown",
@@ -113,7 +114,19 @@ def described(text: Any) -> dict[str, Any]:
         raise Unavailable(f"healthd's description can't be read: {error}") from error
     if not isinstance(content, dict):
         raise Unavailable("healthd's description can't be read: it is no object")
+    if _is_deep(content):
+        raise Unavailable("healthd's description can't be read: too much lies in each other")
     return content
+
+
+def _is_deep(content: Any) -> bool:
+    """Tell whether objects and lists lie in each other as no healthd has them: who walks through them might not end."""
+    level = [content]
+    for _ in range(_DEEPEST):
+        parts = (part for each in level for part in (each.values() if isinstance(each, dict) else each))
+        if not (level := [part for part in parts if isinstance(part, dict | list)]):
+            return False
+    return True
 
 
 def source(message: Any) -> tuple[Any, ...]:

@@ -152,7 +152,7 @@ def _found(event: dict[str, Any], starts: Container[object]) -> bool:
 def _event(line: str) -> dict[str, Any]:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return event if isinstance(event, dict) else {}
 

@@ -74,7 +74,7 @@ class Transitions(Following):
         except Unavailable:
             self._lost()
             raise
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             self._lost()
             raise Unavailable("what this healthd tells of conditions can't be read; update it, or healthctl") from error
 

@@ -427,7 +427,8 @@ def test_without_healthd_it_is_69_and_one_line(bus, session, server, healthctl):
     assert "healthd is not running" in line
 
 
-def test_what_happens_while_it_asks_is_told_once(bus):
+@pytest.mark.parametrize("odd", ["{}", "[" * 100_000], ids=["empty", "deep"])
+def test_what_happens_while_it_asks_is_told_once(bus, odd):
     # As healthd, told by hand: transitions before the answer that holds them, and behind it.
     manager = DBusAddress(protocol.ROOT, bus_name=protocol.BUS_NAME, interface=protocol.MANAGER)
     facts = {"rule": "a", "instance": "", "summary": "", "remedy": "", "metric": "m", "value": 1.0, "threshold": None}
@@ -460,7 +461,7 @@ def test_what_happens_while_it_asks_is_told_once(bus):
                 ("a is ok again", "critical"),
             ]
             # What no healthd says is not believed, and the next attempt is a second later.
-            connection.send(new_signal(manager, "Event", "sts", (protocol.HEALTH_TRANSITION, 0, "{}")))
+            connection.send(new_signal(manager, "Event", "sts", (protocol.HEALTH_TRANSITION, 0, odd)))
             with pytest.raises(Unavailable, match="can't be read; update it"):
                 eventually(lambda: list(transitions.advance()))
         assert 0 < transitions.wait <= 1

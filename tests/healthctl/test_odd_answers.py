@@ -40,6 +40,10 @@ ODD = {
 }
 
 
+# No object that ends, and one that json reads: so deep that nothing can be done with it.
+DEEP = ("[" * 100_000, f'{{"time": "2026-11-23T05:00:00Z", "health": {"[" * 900}{"]" * 900}}}')
+
+
 @pytest.fixture
 def pair():
     ours, theirs = socket.socketpair()
@@ -66,13 +70,16 @@ def test_what_is_no_message_ends_a_connection(pair, came):
         client.answer()
 
 
-@pytest.fixture
-def odd_bus():
+@pytest.fixture(params=DEEP, ids=["no end", "an end"])
+def odd_bus(request):
     """Give a bus on which healthd's answers have their types, and else nothing that healthd would say."""
+    described = request.param
 
     def answer(call):
-        if member(call) == "Describe":
-            return new_method_return(call, "s", ("[" * 100_000,))
+        if member(call) in ("Describe", "Explain"):
+            return new_method_return(call, "s", (described,))
+        if member(call) == "ListMetrics":
+            return new_method_return(call, "a{sa{sv}}", ({},))
         conditions = {"x": {"value": ("s", "much")}, "y": {"severity": ("ay", b"\xff"), "summary": ("i", 7)}}
         return new_method_return(call, "a{sa{sv}}", (conditions,))
 
@@ -85,8 +92,11 @@ def test_a_number_that_is_too_large_for_one_is_unknown():
     assert [number(values, name) for name in values] == [None, None, None, None, 2.0**64]
 
 
-def test_a_description_that_nobody_can_read_is_no_bug(odd_bus, healthctl):
-    done = healthctl(odd_bus.address, "status")
+@pytest.mark.parametrize(
+    "command", [["status"], ["status", "--json"], ["why", "x"], ["why", "x", "--json"]], ids=" ".join
+)
+def test_a_description_that_nobody_can_read_is_no_bug(odd_bus, healthctl, command):
+    done = healthctl(odd_bus.address, *command)
     assert (done.returncode, done.stdout) == (69, "")
     assert "healthd's description can't be read" in done.stderr
 

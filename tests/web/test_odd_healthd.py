@@ -1,5 +1,6 @@
 """What another machine's healthd tells may be anything: the bridge goes on, and says what it can't use."""
 
+import html
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,19 @@ def test_what_can_not_be_exported_is_said(bus: Bus, odd: Callable[..., Answering
     assert answer.status == 200 or "can't be exported" in answer.json["detail"]
     assert bridge.ask("/").status == 200
     assert "bug" not in bridge.log
+
+
+@pytest.mark.parametrize("path", ["/api/v1/status", "/metrics", "/conditions"])
+def test_what_is_nested_too_deep_can_not_be_read(bus: Bus, odd: Callable[..., Answering], bridges, path):
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    odd(configuration=deep)
+    bridge = bridges(bus.address)
+    answer = bridge.ask(path)
+    assert answer.status == 503
+    assert "healthd's description can't be read" in answer.json["detail"]
+    assert "healthd's description can't be read" in html.unescape(bridge.ask("/").text)
 
 
 def test_a_name_that_is_markup_stays_text(bus: Bus, odd: Callable[..., Answering], bridges, told):
