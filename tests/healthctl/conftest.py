@@ -88,11 +88,18 @@ critical = { enter = "> 100%" }
 """
 
 
+def without_shipped(rules: str) -> str:
+    """Return a configuration under which a machine is judged by these rules alone."""
+    with open(os.path.join(os.path.dirname(healthd.__file__), "health", "rules.toml"), "rb") as file:
+        shipped = tomllib.load(file)
+    return "".join(f"[rules.{name}]\nenabled = false\n" for name in shipped) + rules
+
+
 @pytest.fixture(scope="session")
 def judged_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
-    """Give a bus on which healthd judges this machine by `RULES` too; for tests that only read."""
+    """Give a bus on which healthd judges this machine by `RULES` alone; for tests that only read."""
     path = tmp_path_factory.mktemp("judged") / "healthd.toml"
-    path.write_text(RULES)
+    path.write_text(without_shipped(RULES))
     with private_bus() as made:
         daemon = Healthd(made.address, "--interval", "1", "--config", str(path)).ready()
         yield made
@@ -104,13 +111,12 @@ def judged_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
 @pytest.fixture
 def calm(tmp_path) -> Callable[..., str]:
     """Write a configuration under which nothing is wrong on any machine, but by the rules that are given."""
-    with open(os.path.join(os.path.dirname(healthd.__file__), "health", "rules.toml"), "rb") as file:
-        shipped = tomllib.load(file)
 
     def write(rules: str = "") -> str:
         path = tmp_path / "healthd.toml"
-        never = '[rules.never]\nmetric = "memory.percent"\ncritical = { enter = "> 100" }\n'
-        path.write_text("".join(f"[rules.{name}]\nenabled = false\n" for name in shipped) + never + rules)
+        path.write_text(
+            without_shipped('[rules.never]\nmetric = "memory.percent"\ncritical = { enter = "> 100" }\n' + rules)
+        )
         return str(path)
 
     return write

@@ -100,8 +100,8 @@ def test_an_example_that_is_none_would_be_found():
 
 
 @pytest.mark.parametrize("call", RUN.values(), ids=RUN)
-def test_examples_do_what_they_show(judged_bus, healthctl, call):
-    done = healthctl(judged_bus.address, *call)
+def test_examples_do_what_they_show(healthd_bus, healthctl, call):
+    done = healthctl(healthd_bus.address, *call)
     # Of what is long ago there is no history yet.
     codes = [0, 69] if "--since" in call else [0, 1, 2, 3]
     assert done.returncode in codes, done.stderr
