@@ -110,7 +110,7 @@ bench: .venv/development
 .venv/runtime: pyproject.toml
 	@.make/packages dbus-daemon=dbus-daemon
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/$(PIP) install -e '.[fast]'
+	@$(BIN)/$(PIP) install -e '.[fast,web]'
 	@touch $@
 
 .venv/development: .venv/runtime

@@ -79,7 +79,7 @@ def _program() -> Iterator[Finding]:
     try:
         yield from diagnosis.program(program.ask("--version", None))
     except Unavailable as error:
-        yield Finding("program", FAIL, str(error), "apt install ./healthd_*.deb, or: pip install healthd")
+        yield Finding("program", FAIL, str(error), "apt install ./healthd_*.deb, or in a checkout: make install")
 
 
 def _configuration(bus: str, config: str | None) -> Iterator[Finding]:

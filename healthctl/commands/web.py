@@ -56,7 +56,7 @@ def command(context: click.Context, places: tuple[str, ...], names: tuple[str, .
     except ModuleNotFoundError as error:
         packages = "python3-aiohttp python3-prometheus-client"
         raise Unavailable(
-            f"{error.name} is not installed; apt install {packages}, or pip install 'healthd[web]'"
+            f"{error.name} is not installed; apt install {packages}, or pip install aiohttp prometheus-client"
         ) from error
     for name in names:
         if not re.fullmatch(r"[\w.-]+", name):
