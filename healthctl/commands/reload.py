@@ -23,8 +23,8 @@ Exit codes: 0 done, 69 healthd can't be reached, 77 this user may not,
 def command(context: click.Context) -> None:
     """Have healthd read its configuration again, without losing history or conditions.
 
-    record.directory and history are read at a start alone. `systemctl reload healthd` does the same. Only root may, and
-    whom polkit allows it.
+    record.directory, history and collectors.plugins are read at a start alone. `systemctl reload healthd` does the
+    same. Only root may, and whom polkit allows it.
     """
     settings = context.ensure_object(Settings)
     with Client(settings.bus) as client:
