@@ -68,6 +68,16 @@ def test_collectors_say_how_they_do_in_words():
     ]  # fmt: skip
 
 
+def test_why_a_family_is_unavailable_can_be_read_in_80_columns():
+    gone = {"available": False, "problem": "unsupported", "failures": 2, "every_usec": 1_000_000, "instances": 0,
+            "reason": "the kernel does not measure pressure",
+            "remedy": "add psi=1 to the kernel's command line, and boot"}  # fmt: skip
+    head, below, row, *reason = collectors.draw({"pressure": gone}, 107.0, 80, Style())
+    assert (head.split()[-1], below.split(), row.split()[-1]) == ("INSTANCES", ["REASON"], "0")
+    assert reason == ["  the kernel does not measure pressure; add psi=1 to the kernel's command line,", "  and boot"]
+    assert max(map(len, (head, row, *reason))) <= 80
+
+
 def test_publishers_say_what_they_lost_and_what_hinders_them():
     fine = {"available": True, "problem": None, "reason": None, "remedy": None, "lost": 0}
     full = {"available": False, "problem": "failed", "reason": "the disk is full", "remedy": "make space", "lost": 12}
