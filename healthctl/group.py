@@ -11,6 +11,8 @@ from healthctl.options import shared
 from healthctl.settings import ASKED
 from healthd import protocol
 
+# What click calls a number that is none.
+_NUMBERS = {"is not a valid float range": "is no number", "is not a valid integer range": "is no whole number"}
 # Here, so that the list of commands needs none of them.
 COMMANDS = {
     "status": "How the machine is; what happens without a command.",
@@ -124,6 +126,8 @@ def run(arguments: list[str]) -> int:
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "healthctl"
         message = _similar(error) if isinstance(error, click.NoSuchOption) else error.format_message().rstrip(".")
+        for theirs, ours in _NUMBERS.items():
+            message = message.replace(theirs, ours)
         also = " see: " if message.endswith("?") else "; try "
         raise UsageError(f"{message[:1].lower()}{message[1:]}{also}'{path} --help'") from error
 

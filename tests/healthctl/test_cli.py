@@ -146,6 +146,7 @@ def test_collectors_tells_how_each_does(healthd_bus, healthctl):
     ("arguments", "words"),
     [(["frob"], "no such command 'frob'; try 'healthctl --help'"), (["get"], "try 'healthctl get --help'"),
      (["status", "--frob"], "no such option"), (["watch", "-n", "0"], "invalid value for '-n'"),
+     (["watch", "-n", "soon"], "'soon' is no number"), (["log", "-n", "2.5"], "'2.5' is no whole number"),
      (["--color", "pink"], "invalid value for '--color'"), (["--bus", "somewhere"], "none of system, session"),
      (["status", "more"], "unexpected extra argument")],
 )  # fmt: skip
