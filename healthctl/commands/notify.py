@@ -106,6 +106,8 @@ def command(
     bus = settings.bus
     teller: Desktop | Errands
     if command_line is not None:
+        if not command_line.strip():
+            raise UsageError("--exec names no command")
         teller = Errands(command_line, _TIMEOUT if timeout is None else timeout, at_most or _AT_MOST)
     elif timeout is not None or at_most:
         raise UsageError("--timeout and --at-most go with --exec")

@@ -630,7 +630,8 @@ def test_what_is_told_is_no_part_of_the_line_that_the_shell_reads(errands, tmp_p
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--timeout", "5s"], "go with --exec"), (["--at-most", "5/min"], "go with --exec"),
+    [(["--exec", " "], "--exec names no command"), (["--timeout", "5s"], "go with --exec"),
+     (["--at-most", "5/min"], "go with --exec"),
      (["--exec", "true", "--at-most", "5"], "'5' is no rate; write 10/min"),
      (["--exec", "true", "--at-most", "0/min"], "is no rate"), (["--exec", "true", "--at-most", "1/soon"], "'1soon'"),
      (["--min-severity", "ok"], "'ok' is not one of"), (["more"], "unexpected extra argument"),
