@@ -1,6 +1,7 @@
 """`healthctl doctor`."""
 
 import json
+import shlex
 from collections.abc import Iterator
 
 import click
@@ -89,10 +90,9 @@ def _configuration(bus: str, config: str | None) -> Iterator[Finding]:
     try:
         yield Finding("configuration", OK, program.ask("--check-config", config).strip())
     except BadConfig as error:
+        again = "healthctl config check" + (f" --config {shlex.quote(config)}" if config else "")
         for fault in error.faults:
-            yield Finding(
-                "configuration", FAIL, fault.removeprefix("healthd: "), "correct it, then: healthctl config check"
-            )
+            yield Finding("configuration", FAIL, fault.removeprefix("healthd: "), f"correct it, then: {again}")
     except Unavailable:
         # What is wrong with the program is told already.
         return

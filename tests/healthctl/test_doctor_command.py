@@ -264,7 +264,7 @@ def test_the_configuration_has_faults(patient, tmp_path):
     assert status == protocol.EXIT_CONFIG
     patient.failed(status)
     verdict = patient.doctor("--config", str(file))
-    verdict.says("configuration", FAIL, f"{file}: interval: expected", "healthctl config check")
+    verdict.says("configuration", FAIL, f"{file}: interval: expected", f"healthctl config check --config {file}")
     verdict.says("service", FAIL, "its configuration has faults", "healthctl config check")
 
 
