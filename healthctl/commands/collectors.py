@@ -85,7 +85,7 @@ def _check(wanted: dict[str, bool], enable: tuple[str, ...], known: Collectors) 
 
 def _switched(family: str, *, enabled: bool) -> str:
     state = "observed" if enabled else "not observed"
-    return f"{family} is {state} until the next reload or start; for good: healthctl config set collectors.disabled"
+    return f"{family} is {state}; the next reload or start goes by collectors.disabled of the configuration again"
 
 
 def draw(collectors: Collectors, now: float, width: int, style: Style) -> list[str]:
