@@ -118,6 +118,8 @@ def path(context: click.Context, config: str | None) -> None:
         terminal.write([json.dumps({"directory": directory, "files": there})])
     elif there:
         terminal.write(there)
+    elif config and not os.path.isdir(config):
+        raise UsageError(f"there is no {config}; see: healthctl config path --help")
     else:
         click.echo(f"There is no file in {directory}: healthd goes by its defaults.", err=True)
 
@@ -254,7 +256,8 @@ def _say(context: click.Context, file: str, words: str, keys: list[str], warning
     if any(map(_is_at_start, keys)):
         then = "healthd goes by it from its next start on: systemctl restart healthd"
     elif reload:
-        then = "healthd goes by it."
+        # It may go by another place than this, or by an option that wins.
+        then = "healthd has read its configuration."
     else:
         how = "systemctl reload healthd" if settings.bus == "system" else "healthctl reload"
         then = f"To have healthd go by it: {how}"
