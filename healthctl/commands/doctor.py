@@ -61,9 +61,9 @@ def command(context: click.Context, config: str | None, *, every: bool) -> None:
         checks = [finding._asdict() for finding in findings]
         terminal.write([json.dumps({"state": state, "checks": checks, "metrics": metrics})])
     else:
-        style = terminal.style(settings.color)
-        listed = ["", *draw_metrics(metrics, style)] if every and metrics else []
-        *lines, blank, verdict = draw(findings, style)
+        style, width = terminal.style(settings.color), terminal.width(bounded=False)
+        listed = ["", *draw_metrics(metrics, style, width)] if every and metrics else []
+        *lines, blank, verdict = draw(findings, style, width)
         page([*lines, *listed, blank, verdict], settings)
     context.exit(_CODES[state])
 

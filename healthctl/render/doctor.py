@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from healthctl.diagnosis import ABSENT, FAIL, OK, WARN, Finding, worst
-from healthctl.render.line import cells
+from healthctl.render.line import Line, cells, wrap
 from healthctl.render.style import Style
 from healthd import protocol
 
@@ -12,26 +12,34 @@ _ROLES = {OK: protocol.OK, WARN: protocol.WARNING, FAIL: protocol.CRITICAL, ABSE
 _MARKS = {ABSENT: "-", "unknown": "?", "unavailable": "-"}
 _MARK = 4
 _UNBOUNDED = 1_000_000
+_LEAST = 30
+"""Columns for a text, below which it is left to the terminal to break it."""
 
 
-def draw(findings: Sequence[Finding], style: Style) -> list[str]:
-    """Draw the findings, and what they come to; a line is as long as what it says, as none must lose its end."""
+def draw(findings: Sequence[Finding], style: Style, width: int = _UNBOUNDED) -> list[str]:
+    """Draw the findings, and what they come to; nothing loses its end.
+
+    A text goes on in the next line; what is to be copied is one line, however long.
+    """
     widest = max(cells(finding.check) for finding in findings)
-    lines = []
+    lines: list[str] = []
     for finding in findings:
-        lines.append(_line(finding.state, finding.check, widest, style.clean(finding.text), style))
+        lines += _lines(finding.state, finding.check, widest, finding.text, style, width=width)
         if finding.remedy:
             remedy = f"{style.glyphs.became} {style.clean(finding.remedy)}"
             lines.append(style.write([(" " * (_MARK + widest + 4) + remedy, "")], _UNBOUNDED))
     return [*lines, "", style.write([(_sum(findings), _ROLES[worst(findings)])], _UNBOUNDED)]
 
 
-def _line(state: str, check: str, widest: int, text: str, style: Style) -> str:
+def _lines(state: str, check: str, widest: int, text: str, style: Style, *, width: int) -> list[str]:
     mark = _MARKS.get(state, state)
-    check = style.clean(check)
+    check, text = style.clean(check), style.clean(text)
     gap = " " * (widest - cells(check) + 2)
-    role = _ROLES.get(state, "dim")
-    return style.write([(f"{mark:<{_MARK}}", role), ("  ", ""), (check, "bold"), (gap, ""), (text, "")], _UNBOUNDED)
+    line: Line = [(f"{mark:<{_MARK}}", _ROLES.get(state, "dim")), ("  ", ""), (check, "bold"), (gap, "")]
+    before = _MARK + widest + 4
+    rows = wrap(text, width - before) if width - before >= _LEAST else [text]
+    below = [[(" " * before + row, "")] for row in rows[1:]]
+    return [style.write(each, _UNBOUNDED) for each in ([*line, ("".join(rows[:1]), "")], *below)]
 
 
 def _sum(findings: Sequence[Finding]) -> str:
@@ -41,13 +49,13 @@ def _sum(findings: Sequence[Finding]) -> str:
     return f"healthd: {', '.join(counts)}" if counts else "healthd is well"
 
 
-def draw_metrics(metrics: Mapping[str, Mapping[str, Any]], style: Style) -> list[str]:
+def draw_metrics(metrics: Mapping[str, Mapping[str, Any]], style: Style, width: int = _UNBOUNDED) -> list[str]:
     """Draw how each metric is, and what it is read from."""
     widest = max((cells(name) for name in metrics), default=0)
-    lines = []
+    lines: list[str] = []
     for name, metric in metrics.items():
         text = str(metric.get("reason") or metric.get("source") or "")
         if metric["state"] == "unknown":
             text = f"unknown here; from {text}"
-        lines.append(_line(str(metric["state"]), name, widest, style.clean(text), style))
+        lines += _lines(str(metric["state"]), name, widest, text, style, width=width)
     return lines

@@ -12,9 +12,11 @@ from private_bus import HERE, Bus, Healthd, eventually, private_bus
 from stand_in import ALLOWED, StandIn, systemd
 
 from healthctl import diagnosis
-from healthctl.diagnosis import ABSENT, FAIL, OK, WARN
+from healthctl.diagnosis import ABSENT, FAIL, OK, WARN, Finding
 from healthctl.installation import Owner, policy
 from healthctl.observed import Told, findings
+from healthctl.render.doctor import draw, draw_metrics
+from healthctl.render.style import Style
 from healthd import protocol
 
 # healthd on a machine that was recorded, or on this one with one thing changed.
@@ -398,6 +400,24 @@ def test_a_worse_source_than_could_be_is_degraded_only_where_something_is_unknow
     assert (most.state, most.text) == (OK, "3 metrics from b; passed over: there is no a")
     (only,) = findings(told({"capped": False, "source": "a", "passed_over": ""}))
     assert (only.state, only.text) == (OK, "3 metrics from a")
+
+
+def test_on_a_terminal_a_text_is_broken_between_words_and_a_command_never():
+    remedy = "see who holds it: systemctl status healthd --no-pager --lines=100 --output=cat"
+    found = [Finding("family cpu", WARN, "11 metrics from /proc/stat, /sys/devices/system/cpu/cpufreq", remedy)]
+    assert draw(found, Style(), 60) == [
+        "warn  family cpu  11 metrics from /proc/stat,",
+        "                  /sys/devices/system/cpu/cpufreq",
+        f"                  → {remedy}",
+        "",
+        "healthd: 1 degraded",
+    ]
+    assert len(draw(found, Style())) == len(draw(found, Style(), 40)) == 4
+    metrics = {"cpu.busy": {"state": "ok", "source": "/proc/stat, /sys/fs/cgroup, and what else there is"}}
+    assert draw_metrics(metrics, Style(), 50) == [
+        "ok    cpu.busy  /proc/stat, /sys/fs/cgroup, and",
+        "                what else there is",
+    ]
 
 
 def test_a_family_that_is_observed_less_often_than_it_should_be_is_stale():
