@@ -146,6 +146,11 @@ def _directly(bus: str, patience: float) -> Connection:
                 raise Unavailable(f"the bus at {address} takes no more clients: {error.name}") from error
             except (PermissionError, AuthenticationError) as error:
                 raise Unavailable(f"the bus at {address} refuses this user; try as another one") from error
+            except (ConnectionResetError, BrokenPipeError) as error:
+                # It hangs up without a word on whom it does not let in, and where it is about to end.
+                raise Unavailable(
+                    f"the bus at {address} hung up; it may refuse this user: try as another one"
+                ) from error
             except OSError as error:
                 reason = error.strerror or str(error)
     except (ValueError, RuntimeError):

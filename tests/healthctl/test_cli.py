@@ -197,6 +197,16 @@ def test_a_bus_that_refuses_by_policy_says_so(bus, healthctl, tmp_path):
         refusing.stop()
 
 
+def test_a_bus_that_refuses_this_user_is_not_said_to_be_none(bus, healthctl, tmp_path):
+    # So is the session's bus to everybody else: it hangs up once it knows who it is.
+    refusing = type(bus)(str(tmp_path), extra='<policy context="mandatory"><deny user="*"/></policy>')
+    try:
+        line = complains(healthctl(refusing.address), protocol.EXIT_UNAVAILABLE)
+    finally:
+        refusing.stop()
+    assert line == f"healthctl: the bus at {refusing.address} hung up; it may refuse this user: try as another one\n"
+
+
 def test_a_daemon_that_hangs_is_given_up_after_5_seconds(bus, healthd, healthctl):
     daemon = healthd("--interval", "1").ready()
     daemon.process.send_signal(signal.SIGSTOP)
