@@ -15,8 +15,8 @@ from healthctl.web.markup import Content, Markup, element, join
 from healthctl.web.sections import told
 
 _STYLE = Style()
-_WIDTH = 100
-"""Columns of the evidence."""
+_WIDTHS = {"wide": 100, "narrow": 36}
+"""Columns of the evidence, of which a page shows what it has room for."""
 _POINTS = 60
 
 
@@ -63,7 +63,9 @@ async def explain(machine: Machine, name: str) -> Explained:
 
 def evidence(explained: Explained) -> Markup:
     """Return what the verdict on a condition rests on, in words."""
-    return _page(element("h1", explained.name), element("pre", "\n".join(why(explained, _WIDTH, _STYLE)), tabindex=0))
+    drawn = {name: "\n".join(why(explained, width, _STYLE)) for name, width in _WIDTHS.items()}
+    shown = [element("pre", lines, class_=name, tabindex=0) for name, lines in drawn.items()]
+    return _page(element("h1", explained.name), *shown)
 
 
 def sorry(reason: str) -> Markup:

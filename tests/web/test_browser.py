@@ -58,7 +58,7 @@ OUTSIDE = """
 const right = (element) => element.getBoundingClientRect().right - 1;
 return [...document.body.querySelectorAll("*:not(.skip, svg *, pre *)")].filter((element) => {
   const card = element.closest(".card, main > section, figure") ?? document.documentElement;
-  return element.checkVisibility() && right(element) > right(card);
+  return element.checkVisibility() && (right(element) > right(card) || element.matches("pre") && element.scrollWidth > element.clientWidth);
 }).map((element) => element.outerHTML.slice(0, 200));
 """
 RULES = """
@@ -250,15 +250,15 @@ def test_without_scripts_it_is_whole(browsers, web):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [320, 360, 1280], ids=["enlarged", "phone", "wide"])
+@pytest.mark.parametrize("width", [320, 360, 970, 1280], ids=["enlarged", "phone", "tablet", "wide"])
 def test_it_fits_and_can_be_read(browsers, web, width, dark):
     """320 pixels are what is left of 1280 where all is enlarged four times (WCAG 2.2, 1.4.10)."""
     browser = browsers(width=width, dark=dark)
-    for path in ("/?range=5min", "/conditions"):
+    for name, path in (("", "/?range=5min"), ("-conditions", "/conditions"), ("-condition", "/condition/cpu_busy")):
         browser.driver.get(web.url + path)
         assert browser.run(OUTSIDE) == []
         assert browser.run(CONTRAST) == []
-        browser.shoot(f"{'dark' if dark else 'light'}-{width}{'-conditions' * (path != '/?range=5min')}")
+        browser.shoot(f"{'dark' if dark else 'light'}-{width}{name}")
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(18, 21, 20)") is dark
 
