@@ -69,7 +69,7 @@ class Feed(Poll):
             self._is_busy = False
             self._begin(described)
             yield described
-        try:
+        with self._attempt():
             if self._client and self._watched is not None:
                 for sample in self._client.samples():
                     self._is_busy = False
@@ -77,9 +77,6 @@ class Feed(Poll):
                         yield sample
             if self._client and self._loading:
                 yield from self._loaded(self._client)
-        except Unavailable:
-            self._lost()
-            raise
 
     def load(self, addresses: Iterable[str], since: float, most: int) -> None:
         """Ask how metrics were since a time (seconds since 1970), in so many points at most; `news` has what comes."""

@@ -1,9 +1,12 @@
 """A connection to healthd that lasts over its ends and beginnings."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from healthctl.client import TIMEOUT, Client, connect, dial
+from healthctl.errors import Unavailable
 from healthctl.place import place
 
 if TYPE_CHECKING:
@@ -56,6 +59,15 @@ class Following:
     def has_answered(self) -> bool:
         """Whether there was a daemon, at some time."""
         return not self._start
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """Let go of the connection where something that is done with it raises Unavailable."""
+        try:
+            yield
+        except Unavailable:
+            self._lost()
+            raise
 
     def _connect(self) -> Client | None:
         """Return a new connection where it is time for one. Raises Unavailable.

@@ -39,16 +39,13 @@ class Watch(Following):
 
         Raises Unavailable where there is no daemon now; the next attempt is a second later. Raises UnknownMetric.
         """
-        try:
+        with self._attempt():
             if not self._client and (client := self._connect()):
                 _, interval = client.watch(self._metrics, self._seconds)
                 self._answered()
                 self._heard, self._silence = monotonic(), interval + _LATE
             if self._client:
                 yield from self._samples()
-        except Unavailable:
-            self._lost()
-            raise
 
     def _samples(self) -> Iterator[Sample]:
         assert self._client

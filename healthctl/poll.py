@@ -3,7 +3,6 @@
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 from typing import Any
 
-from healthctl.errors import Unavailable
 from healthctl.following import Following
 
 _PUBLISHED = 0.05
@@ -43,11 +42,8 @@ class Poll(Following):
 
         Raises Unavailable where there is no daemon now; the next attempt is a second later.
         """
-        try:
+        with self._attempt():
             return self._advance()
-        except Unavailable:
-            self._lost()
-            raise
 
     def _advance(self) -> dict[str, Any] | None:
         if not self._asked:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from healthctl.client import Client
-from healthctl.errors import Unavailable
 from healthctl.following import Following
 
 _MISSED = 1000
@@ -29,16 +28,13 @@ class Stream(Following):
 
         Raises Unavailable where there is no daemon now; the next attempt is a second later.
         """
-        try:
+        with self._attempt():
             if not self._client and (client := self._connect()):
                 # First, so that nothing is lost between the answer and the first signal.
                 client.subscribe()
                 yield from self._before(client)
             if self._client:
                 yield from self._after(self._client)
-        except Unavailable:
-            self._lost()
-            raise
 
     def _before(self, client: Client) -> Iterator[str]:
         """Yield what happened before: at the first time what was asked for, later what was missed."""

@@ -21,7 +21,7 @@ class Verdicts(Following):
         To be called until it is `None` before anything is waited for. Raises Unavailable where there is no daemon now;
         the next attempt is a second later.
         """
-        try:
+        with self._attempt():
             if self._client:
                 return _health(self._client) if self._client.judged() else None
             client = self._connect()
@@ -32,9 +32,6 @@ class Verdicts(Following):
             health = _health(client)
             self._answered()
             return health
-        except Unavailable:
-            self._lost()
-            raise
 
 
 def _health(client: Client) -> dict[str, Any]:

@@ -62,21 +62,22 @@ class Transitions(Following):
 
         Raises Unavailable where there is no daemon now; the next attempt is a second later.
         """
-        try:
-            if not self._client and (client := self._connect()):
-                # First, so that nothing is lost between the answer and the first signal.
-                client.subscribe()
-                yield from self._present(client)
-            if self._client:
-                for name, line in self._client.happened():
-                    if name == protocol.HEALTH_TRANSITION:
-                        yield from self._happened(line)
-        except Unavailable:
-            self._lost()
-            raise
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            self._lost()
-            raise Unavailable("what this healthd tells of conditions can't be read; update it, or healthctl") from error
+        with self._attempt():
+            try:
+                yield from self._news()
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+                hint = "update it, or healthctl"
+                raise Unavailable(f"what this healthd tells of conditions can't be read; {hint}") from error
+
+    def _news(self) -> Iterator[Transition]:
+        if not self._client and (client := self._connect()):
+            # First, so that nothing is lost between the answer and the first signal.
+            client.subscribe()
+            yield from self._present(client)
+        if self._client:
+            for name, line in self._client.happened():
+                if name == protocol.HEALTH_TRANSITION:
+                    yield from self._happened(line)
 
     def _present(self, client: Client) -> Iterator[Transition]:
         """Yield how what is described differs from what was told."""
