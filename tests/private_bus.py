@@ -55,6 +55,16 @@ def eventually(condition: Callable[[], object], seconds: float = 20.0) -> object
     return found
 
 
+def stopped(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> int:
+    """End a process by a signal, and return its exit code; one that does not heed it is no more afterwards."""
+    process.send_signal(number)
+    try:
+        return process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+
+
 class Bus:
     """A real dbus-daemon on a private address, with the shipped policy."""
 
@@ -134,13 +144,9 @@ class Healthd:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it and return its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
         try:
-            return self.process.wait(20)
+            return stopped(self.process, number)
         finally:
-            self.process.kill()
-            self.process.wait()
             self.errors.close()
             self.output.close()
 

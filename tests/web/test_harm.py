@@ -123,15 +123,22 @@ def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
         assert ended(slow)
 
 
-def test_what_follows_an_upgrade_is_not_kept(healthd_bus: Bus, bridges: Callable[..., Bridge]):
+LIVE = b"GET /live HTTP/1.1\r\nHost: localhost\r\n"
+BEHIND_A_STREAM = {
+    "of an upgrade": (LIVE + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", b"x" * 65536),
+    "requests": (LIVE + b"\r\n", (LIVE + b"\r\n") * 1700),
+}
+
+
+@pytest.mark.parametrize(("head", "more"), BEHIND_A_STREAM.values(), ids=BEHIND_A_STREAM)
+def test_what_comes_behind_a_stream_is_not_kept(healthd_bus: Bus, bridges: Callable[..., Bridge], head, more):
     bridge = bridges(healthd_bus.address)
     bridge.ask("/")
     before = resident(bridge)
-    head = b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     with connected(bridge, head) as rude, contextlib.suppress(ConnectionError, TimeoutError):
         rude.settimeout(5)
         for _ in range(320):
-            rude.sendall(b"x" * 65536)
+            rude.sendall(more)
     assert bridge.ask("/api/v1/status").status == 200
     assert resident(bridge) - before < 8 * 2**20
 
@@ -205,19 +212,6 @@ def test_a_target_that_is_none_leaves_no_trace(healthd_bus: Bus, bridges: Callab
         assert ended(odd)
     assert bridge.ask("/api/v1/status").status == 200
     # Nor a traceback: `bridges` looks.
-
-
-def test_requests_behind_a_stream_are_not_kept(healthd_bus: Bus, bridges: Callable[..., Bridge]):
-    bridge = bridges(healthd_bus.address)
-    bridge.ask("/")
-    before = resident(bridge)
-    request = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with connected(bridge, request) as rude, contextlib.suppress(ConnectionError, TimeoutError):
-        rude.settimeout(5)
-        for _ in range(200):
-            rude.sendall(request * 100)
-    assert bridge.ask("/api/v1/status").status == 200
-    assert resident(bridge) - before < 8 * 2**20
 
 
 def test_one_address_has_so_many_connections_and_no_more(healthd_bus: Bus, bridges: Callable[..., Bridge]):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from urllib.error import URLError
@@ -13,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from monitoring import DATA, command
-from private_bus import eventually
+from private_bus import eventually, stopped
 
 
 class Process:
@@ -32,13 +31,8 @@ class Process:
         return True
 
     def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(20)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.said.close()
+        stopped(self.process)
+        self.said.close()
 
 
 @pytest.fixture
@@ -52,8 +46,7 @@ def started():
 
     yield start
     for process in reversed(made):
-        if process.process.poll() is None:
-            process.end()
+        process.end()
 
 
 class Prometheus:

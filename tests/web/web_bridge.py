@@ -4,13 +4,12 @@ import http.client
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 from typing import Any, NamedTuple
 
-from private_bus import eventually
+from private_bus import eventually, stopped
 
 
 class Answer(NamedTuple):
@@ -72,13 +71,9 @@ class Bridge:
             connection.close()
 
     def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            return stopped(self.process)
         finally:
-            self.process.kill()
-            self.process.wait()
             self.errors.close()
 
 
