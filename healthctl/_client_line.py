@@ -76,7 +76,7 @@ class Line:
 
     def change(self, method: str, signature: str | None, body: tuple[Any, ...], patience: float, *, asks: bool) -> None:
         """Call what not everybody may, for so many seconds; polkit may ask who sits here, where it `asks`."""
-        call = new_method_call(_MANAGER, method, signature, body)
+        call = self._to(method, signature, body)
         call.header.flags |= MessageFlag.allow_interactive_authorization if asks else MessageFlag(0)
         with self.faults(patience):
             self._content(method, self._connection.send_and_get_reply(call, timeout=patience))

@@ -161,3 +161,12 @@ def test_polkit_may_ask_the_person_at_a_terminal_and_nobody_else(answering, heal
     ]
     assert asks == [False, True] * 3
     assert ("SetCollectorEnabled", ("disk", False)) in [(name, body) for name, body, _ in calls]
+
+
+def test_a_change_does_not_start_a_healthd_that_has_answered(answering, healthctl):
+    bus, answers, calls = answering
+    answers |= {"Reload": done, "SetCollectorEnabled": done, "ListCollectors": listing("disk")}
+    for command in (["reload"], ["collectors", "--disable", "disk"]):
+        assert healthctl(bus, *command).returncode == 0
+    found = {name: bool(flags & MessageFlag.no_auto_start) for name, _, flags in calls}
+    assert found == {"Reload": False, "ListCollectors": False, "SetCollectorEnabled": True}
