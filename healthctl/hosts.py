@@ -47,8 +47,8 @@ def _answer(
             return Answer(host, question(client))
     except HealthctlError as error:
         return _unreachable(host, error)
-    except Exception as error:  # noqa: BLE001  # whatever one of them answers, the others are told
-        return Answer(host, None, f"what it answers is none that this healthctl knows: {error!r}")
+    except Exception as error:  # noqa: BLE001  # a fault of ours with one of them costs the others nothing
+        return Answer(host, None, f"this is a bug of healthctl: {error!r}")
 
 
 def _unreachable(host: str, error: HealthctlError) -> Answer:
