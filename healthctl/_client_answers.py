@@ -51,7 +51,7 @@ _ADDED = {
     "SetCollectorEnabled": "switch for collectors",
     "Watch": "watches",
 }
-"""What polkit knows these by."""
+# What polkit may refuse, in words.
 _GUARDED = {
     "Acknowledge": "acknowledge a condition",
     "Reload": "have healthd reload",
