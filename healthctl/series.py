@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Point(NamedTuple):
@@ -31,3 +31,11 @@ def resolution(points: Sequence[Point]) -> float:
     """
     steps = sorted(later.time - point.time for point, later in pairwise(points))
     return max(0.0, steps[(len(steps) - 1) // 2]) if steps else 0.0
+
+
+def as_data(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Return points as JSON has them: `time` as healthd writes it, `min`, `mean`, `max`."""
+    # Only here: what draws them does without.
+    from healthctl.when import iso  # noqa: PLC0415
+
+    return [{"time": iso(point.time), "min": point.low, "mean": point.mean, "max": point.high} for point in points]

@@ -50,7 +50,7 @@ class Stream(Following):
 
     def _after(self, client: Client) -> Iterator[str]:
         for name, line in client.happened():
-            if line not in self._known and _meant(name, self._names):
+            if line not in self._known and meant(name, self._names):
                 self._remember([line])
                 yield line
 
@@ -60,6 +60,6 @@ class Stream(Following):
             del self._known[next(iter(self._known))]
 
 
-def _meant(name: str, names: Sequence[str]) -> bool:
+def meant(name: str, names: Sequence[str]) -> bool:
     """Tell whether a name is one of those asked for, as the bus understands them."""
     return not names or any(name.startswith(asked[:-1]) if asked.endswith(".*") else name == asked for asked in names)

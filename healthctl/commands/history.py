@@ -12,7 +12,7 @@ from healthctl.options import Settings, shared
 from healthctl.pager import page
 from healthctl.render import chart
 from healthctl.render.axis import Window
-from healthctl.series import Point, Series
+from healthctl.series import Point, Series, as_data
 from healthctl.when import Moment, iso, local, ordered, when
 
 _POINTS = 1000
@@ -119,16 +119,7 @@ def _nothing(client: Client, addresses: list[str], window: Window) -> Unavailabl
 
 
 def _json(found: list[Series], window: Window) -> str:
-    metrics = {
-        series.address: {
-            "unit": series.unit,
-            "points": [
-                {"time": iso(point.time), "min": point.low, "mean": point.mean, "max": point.high}
-                for point in series.points
-            ],
-        }
-        for series in found
-    }
+    metrics = {series.address: {"unit": series.unit, "points": as_data(series.points)} for series in found}
     return json.dumps({"since": iso(window.since), "until": iso(window.until), "metrics": metrics})
 
 

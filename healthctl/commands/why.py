@@ -15,8 +15,7 @@ from healthctl.pager import page
 from healthctl.render import condition
 from healthctl.render.described import seconds
 from healthctl.render.why import Explained, why
-from healthctl.series import Series
-from healthctl.when import iso
+from healthctl.series import Series, as_data
 from healthd import protocol
 
 _AROUND = 300.0
@@ -159,11 +158,5 @@ def _event(line: str) -> dict[str, Any]:
 
 def _data(explained: Explained) -> dict[str, Any]:
     """Return what is told as JSON has it: what healthd explains, with history and events beside it."""
-    history = {
-        series.address: [
-            {"time": iso(point.time), "min": point.low, "mean": point.mean, "max": point.high}
-            for point in series.points
-        ]
-        for series in explained.series
-    }
+    history = {series.address: as_data(series.points) for series in explained.series}
     return {**explained.told, "history": history, "events": [_event(line) for line in explained.events]}

@@ -6,7 +6,6 @@ An endpoint is declared once: its route, what it takes and the OpenAPI document 
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -15,6 +14,8 @@ from healthctl import when
 from healthctl.address import resolve
 from healthctl.errors import UnknownMetric
 from healthctl.render import condition
+from healthctl.series import as_data
+from healthctl.stream import meant
 from healthctl.web.machine import Machine
 from healthd import protocol
 
@@ -26,7 +27,7 @@ _METRICS = 32
 """Metrics of one question."""
 
 
-class Bad(Exception):  # an error is named for what happened
+class Bad(Exception):
     """A request can't be answered as it is: its status, and why."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -106,26 +107,19 @@ async def _history(machine: Machine, request: web.Request) -> Answer:
             raise Bad(404, f"there is no metric '{address[:200]}'; see: {BASE}/metrics-list")
     present = await machine.door.read([address for address in asked if "@" not in address])
     found = {}
-    meant = resolve(tuple(asked), present)
-    if len(meant) * most > _MOST_POINTS:
-        raise Bad(400, f"these are {len(meant)} series; ask for {_MOST_POINTS // len(meant)} points of each at most")
+    addresses = resolve(asked, present)
+    if len(addresses) * most > _MOST_POINTS:
+        few = _MOST_POINTS // len(addresses)
+        raise Bad(400, f"these are {len(addresses)} series; ask for {few} points of each at most")
+    end = until if "until" in request.query else None
     async with machine.long:
-        for address in meant:
+        for address in addresses:
             try:
-                points = (
-                    []
-                    if since >= until
-                    else await machine.door.history(address, since, until if "until" in request.query else None, most)
-                )
+                points = await machine.door.history(address, since, end, most) if since < until else []
             except UnknownMetric as error:
                 raise Bad(404, f"{address[:200]} has no history: it is no number that goes up and down") from error
-            found[address] = {
-                "unit": str(known[address.partition("@")[0]].get("unit") or ""),
-                "points": [
-                    {"time": when.iso(point.time), "min": point.low, "mean": point.mean, "max": point.high}
-                    for point in points
-                ],
-            }
+            unit = str(known[address.partition("@")[0]].get("unit") or "")
+            found[address] = {"unit": unit, "points": as_data(points)}
         return Answer(dumps({"since": when.iso(since), "until": when.iso(until), "metrics": found}))
 
 
@@ -134,9 +128,7 @@ def wanted(request: web.Request) -> Callable[[str], bool]:
     names = request.query.getall("name", [])
     if len(names) > _METRICS:
         raise Bad(400, f"at most {_METRICS} names")
-    return lambda name: (
-        not names or any(name == one or (one.endswith(".*") and fnmatchcase(name, one)) for one in names)
-    )
+    return lambda name: meant(name, names)
 
 
 def _moment(request: web.Request, name: str, now: float, default: float) -> float:

@@ -114,7 +114,8 @@ def test_head_is_get_without_the_content(web):
 def test_events_come_as_they_happen(bus: Bus, healthd: Callable[..., Healthd], bridges: Callable[..., Bridge]):
     healthd("--interval", "0.25").ready()
     bridge = bridges(bus.address)
-    stream, named = Events(bridge, "/api/v1/events"), Events(bridge, "/api/v1/events?name=collector.*")
+    # A name is taken as on the bus: it may end in `.*`, and is no pattern otherwise.
+    stream, named = (Events(bridge, f"/api/v1/events{names}") for names in ("", "?name=conf*.*&name=collector.*"))
     assert json.loads(stream.next("status"))["health"]["severity"]
     bus.busctl("call", *MANAGER, "Reload")
     while json.loads(stream.next("event"))["name"] != "config.loaded":  # the machine may have something to say too
