@@ -11,12 +11,12 @@ from healthd.observe import Roots, roots
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 
 
+# How long it takes is for no test to judge: the machine may have other things to do.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The same examples at each run, so that a change is judged by what it changes; `make soak` looks for new ones.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("soak", max_examples=1000, deadline=None)
-settings.register_profile(
-    "emulated", derandomize=True, max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("repeatable", untimed, derandomize=True)
+settings.register_profile("soak", untimed, max_examples=1000)
+settings.register_profile("emulated", untimed, derandomize=True, max_examples=30)
 settings.load_profile(os.environ.get("HEALTHD_TEST_PROFILE", "repeatable"))
 
 

@@ -190,7 +190,7 @@ def known(reading: type[Reading], **fields: object) -> Reading:
     return reading(**dict.fromkeys(reading.family.by_name) | fields)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(LOOKS, min_size=1, max_size=12))
 def test_whatever_was_observed_a_replay_judges_as_it_was_judged(tmp_path_factory, looks):
     made, again = Notes(1000), Notes(1000)

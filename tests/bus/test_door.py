@@ -1498,7 +1498,7 @@ async def pour(theirs: socket.socket, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(theirs, data)
 
 
-patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+patient = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 @patient

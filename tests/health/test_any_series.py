@@ -143,7 +143,7 @@ def watched(steps: list[Step]) -> list[list[Seen]]:
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STEPS)
 def test_no_level_comes_before_its_hold_nor_goes_before_it_was_clear_for_long_enough(steps):
     for seen in watched(steps):
@@ -173,7 +173,7 @@ def unbroken(seen: list[Seen], *, full: bool) -> list[Seen]:
     return run
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STEPS)
 def test_nothing_comes_and_goes_within_one_hold(steps):
     for seen in watched(steps):
@@ -182,7 +182,7 @@ def test_nothing_comes_and_goes_within_one_hold(steps):
             assert late.clock - early.clock >= (CLEAR_AFTER if early.on[0] else HOLD)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STEPS, st.data())
 def test_a_run_that_is_cut_anywhere_goes_on_as_it_was(steps, data):
     whole, cut = Machine(RULES, since_boot=100.0), Machine(RULES, since_boot=100.0)
@@ -200,7 +200,7 @@ def test_a_run_that_is_cut_anywhere_goes_on_as_it_was(steps, data):
     assert recorded(cut.states) == recorded(whole.states)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STEPS, st.lists(st.floats(0.0, 0.1), min_size=130, max_size=130))
 def test_what_each_sample_is_late_by_decides_nothing(steps, late):
     punctual, tardy = Machine(RULES, since_boot=100.0), Machine(RULES, since_boot=100.0)
@@ -214,7 +214,7 @@ def test_what_each_sample_is_late_by_decides_nothing(steps, late):
             assert [each[1:] for each in tardy.look()] == [each[1:] for each in told]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STEPS)
 def test_what_is_left_alone_as_it_did_not_change_is_as_if_it_were_looked_at(steps):
     spared, eager = Machine(RULES, since_boot=100.0), Machine(RULES, since_boot=100.0)
@@ -228,7 +228,7 @@ def test_what_is_left_alone_as_it_did_not_change_is_as_if_it_were_looked_at(step
     assert recorded(spared.states) == recorded(eager.states)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STEPS)
 def test_each_transition_goes_on_from_the_one_before_and_says_something_new(steps):
     machine = Machine(RULES, since_boot=100.0)

@@ -5,7 +5,7 @@ from functools import partial
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.health import operand
@@ -30,7 +30,6 @@ def looks(name, series, window=600.0, step=5.0, start=0.0):
     return found, memory
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=130, max_size=200))
 def test_a_mean_is_that_of_the_window_to_one_part_of_it(series):
     found, _ = looks("mean", series)
@@ -143,7 +142,6 @@ def test_what_is_cleaned_up_as_fast_as_it_grows_has_an_end_far_away():
     assert not soon
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(VALUES)), st.data())
 def test_what_is_remembered_is_bounded_and_comes_back_from_json_as_it_was(name, data):
     series = data.draw(st.lists(st.none() | VALUES[name], min_size=1, max_size=60)) * 20
@@ -154,7 +152,6 @@ def test_what_is_remembered_is_bounded_and_comes_back_from_json_as_it_was(name, 
     assert tuples(json.loads(text)) == memory
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["changes", "episodes", "turned", "lost"]), st.lists(st.none() | FLAGS, min_size=1, max_size=99))
 def test_what_is_remembered_of_flags_is_bounded_too(name, series):
     _, memory = looks(name, series * 10, window=1000.0, step=2.0)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scripted import FAMILIES, Machine, Pump, Tank, made
 from shipped import FAMILIES as REAL
@@ -305,7 +305,6 @@ JUNK = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["full", "b", "C"]),

@@ -112,7 +112,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 SPOILED = recorded(lively().states)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(paths(SPOILED)[1:]), st.sampled_from([None, 5, -1e300, "x", [], {}, [[1]], True, [None, None]]))
 def test_a_recording_that_is_spoiled_is_refused_or_understood_and_judging_goes_on(path, value):
     data = json.loads(json.dumps(SPOILED))

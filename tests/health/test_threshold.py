@@ -1,7 +1,7 @@
 """Thresholds are texts, and mean what they say."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scripted import FAMILIES, Machine, Tank
 
@@ -36,13 +36,11 @@ def said(text, percent, spills):
     return any(found) if " or " in words else all(found)
 
 
-@settings(deadline=None)
 @given(BOUNDS, SMALL, SMALL)
 def test_a_threshold_holds_where_python_says_so(text, percent, spills):
     assert holds(text, float(percent), spills) is said(text, percent, spills)
 
 
-@settings(deadline=None)
 @given(BOUNDS, SMALL, SMALL)
 def test_the_opposite_holds_exactly_where_it_does_not(text, percent, spills):
     machine = Machine({}).set(Tank, percent=float(percent), spills=spills)
@@ -52,7 +50,6 @@ def test_the_opposite_holds_exactly_where_it_does_not(text, percent, spills):
     assert sorted(found) == [False, True]
 
 
-@settings(deadline=None)
 @given(BOUND, BOUND)
 def test_two_bounds_overlap_where_one_value_can_be_beyond_both(enter, clear):
     level = Level("warning", parse(enter, NAMES), parse(clear, NAMES), 0.0)

@@ -214,7 +214,7 @@ def test_what_was_long_ago_is_told_from_what_is_still_remembered(passed):
     assert (move["metric"], move["before"], move["after"]) == ("load.load1", 1.0, 7.0)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_whatever_was_remembered_it_is_an_answer(data):
     values = st.none() | st.floats(0, 1e30) | st.sampled_from([0.0, 1.0])
