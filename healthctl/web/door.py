@@ -3,6 +3,7 @@
 import asyncio
 import select
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from healthctl._client_answers import Event, Sample, known, news, points
@@ -33,6 +34,8 @@ class Door(Following):
         self._arrival: asyncio.Task[Line] | None = None
         self._loop = asyncio.get_running_loop()
         self._slow = asyncio.Semaphore(_AT_ONCE)
+        # Not the loop's own, whose end waits for what is on its way: for minutes, where ssh asks somebody.
+        self._beside = ThreadPoolExecutor(1)
         self.problem = ""
         """Why there is no connection; "" where nothing is known against it."""
 
@@ -124,7 +127,7 @@ class Door(Following):
     async def _arrive(self) -> Line:
         try:
             # It may take a while, and not only where it leads to another machine.
-            line = await asyncio.to_thread(self._listening)
+            line = await self._loop.run_in_executor(self._beside, self._listening)
         except Unavailable as error:
             self._give_up(error)
             raise
