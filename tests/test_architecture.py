@@ -124,3 +124,11 @@ def test_what_the_readme_follows_one_value_through_is_there():
     assert len(declared) == 2
     # What is too long for a line of the source is broken there.
     assert [line for line in declared if re.sub(r"\s", "", line) not in re.sub(r"\s", "", sources)] == []
+
+
+@pytest.mark.parametrize("package", ["healthctl", "healthctl/notify", "healthctl/web"])
+def test_the_map_of_a_package_names_every_module(package):
+    with open(os.path.join(HERE, package, "__init__.py"), encoding="utf-8") as file:
+        named = set(re.findall(r"\w+", ast.get_docstring(ast.parse(file.read())) or ""))
+    parts = {module.removeprefix(f"{package}/").split("/")[0] for module in MODULES if module.startswith(f"{package}/")}
+    assert {name for part in parts if not (name := part.removesuffix(".py")).startswith("_")} - named == set()
