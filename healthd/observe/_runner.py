@@ -3,32 +3,16 @@
 import asyncio
 import logging
 import math
-import time
 import weakref
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from healthd import protocol
 from healthd.clock import Clock, Instant, SystemClock, gaps, ticks
-from healthd.errors import Unobserved
-from healthd.model import (
-    SINGLE,
-    Ask,
-    Asking,
-    Collector,
-    Event,
-    Family,
-    Noticing,
-    Observation,
-    Probing,
-    Problem,
-    Reading,
-    Sample,
-)
+from healthd.model import Ask, Asking, Collector, Event, Noticing, Observation, Probing, Problem, Reading, Sample
 from healthd.observe._asking import AskingRunner, nobody
-from healthd.observe._checks import check
+from healthd.observe._collecting import CollectorRunner, refusing
 from healthd.observe._files import Roots
 from healthd.observe._oversight import Overseeing, Oversight
 from healthd.observe._problems import RAISED, problem
@@ -59,53 +43,12 @@ _EARLY = 0.05
 
 _log = logging.getLogger(__name__)
 
-
-class CollectorRunner:
-    """Runs one collector that never blocks."""
-
-    busy = False
-
-    def __init__(self, family: Family, collect: Callable[[Instant], Mapping[str, Reading]]) -> None:
-        self.family = family
-        self._collect = collect
-        self._observation: Observation | None = None
-        self._failures = 0
-
-    def begin(self, now: Instant) -> bool:
-        """Observe, and say that it was done."""
-        began = time.perf_counter()
-        problems: dict[str, Problem] = {}
-        readings: dict[str, Reading] = {}
-        try:
-            readings = dict(self._collect(now))
-            check(self.family, readings)
-        except RAISED as error:  # isolation: whatever a collector raises stays with its family
-            readings = {}
-            found = problems[SINGLE] = problem(error)
-            self._failures += found.code not in protocol.NO_FAULTS
-        duration = time.perf_counter() - began
-        self._observation = Observation(self.family, now, readings, problems, duration, self._failures)
-        return True
-
-    def end(self) -> None:
-        """There is nothing to let go of."""
-
-    def take(self) -> Observation | None:
-        """Return what was observed, once."""
-        observation, self._observation = self._observation, None
-        return observation
-
-
 _AnyRunner = CollectorRunner | ProbingRunner | AskingRunner
 
 
 def _disabled(family: str) -> Problem:
     remedy = f"healthctl collectors --enable {family}, or collectors.disabled in the configuration"
     return Problem(protocol.DISABLED, "it is switched off", remedy)
-
-
-def _refuse(why: Problem, _: Instant) -> Mapping[str, Reading]:
-    raise Unobserved(*why)
 
 
 class Runner:
@@ -312,11 +255,11 @@ class Runner:
         make = self._collectors[family]
         self._noticing.pop(family, None)
         if family in self._disabled:
-            return CollectorRunner(make.reading.family, partial(_refuse, _disabled(family)))
+            return refusing(make.reading.family, _disabled(family))
         try:
             collector = make(self._roots)
         except RAISED as error:  # isolation: a collector that can't be made is unavailable, not fatal
-            return CollectorRunner(make.reading.family, partial(_refuse, problem(error)))
+            return refusing(make.reading.family, problem(error))
         if isinstance(collector, Noticing):
             self._noticing[family] = collector
         if isinstance(collector, Overseeing):
