@@ -74,7 +74,7 @@ def test_a_collector_that_is_switched_off_says_so(bus):
     async def story(hand):
         now = Instant(BEGIN + 9, 9.0, 0.0)
         off = Problem(protocol.DISABLED, "it was switched off", "healthctl collectors --enable load")
-        snapshot = hand.server._published
+        snapshot = hand.server._objects.snapshot
         observation = Observation(Load.family, now, {}, {SINGLE: off}, 0.0, 0)
         latest = {**snapshot.latest, "load": observation}
         hand.server.publish(Cycle(snapshot, replace(snapshot, latest=latest), ()))
@@ -112,7 +112,7 @@ def test_what_is_wrong_with_the_configuration_is_a_property_that_is_signalled(bu
     async def story(hand):
         assert await hand.get("ConfigurationProblem") == ""
         await hand.heard()
-        before = hand.server._published
+        before = hand.server._objects.snapshot
         after = replace(before, configuration="a.toml: interval: too short\nb.toml: no such table: x")
         hand.server.publish(Cycle(before, after, ()))
         ((path, member, body),) = await hand.heard()
@@ -127,7 +127,7 @@ def test_a_replay_changes_nothing(bus):
     async def story(hand):
         server = BusServer(families(collectors()), Past(), dict, Judge(RULES), None)
         await hand.cycle(load=load(60.0))
-        server.publish(Cycle(None, hand.server._published, ()))
+        server.publish(Cycle(None, hand.server._objects.snapshot, ()))
         server.attach(hand.connection)
         for call in (
             ("Acknowledge", "oa{sv}", LOADED, {}),

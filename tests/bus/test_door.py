@@ -463,7 +463,7 @@ def test_what_was_kept_for_a_bus_that_is_gone_is_not_told_to_the_next(tmp_path, 
 
 
 def load1(server: BusServer) -> float:
-    return server._get(f"{ROOT}/load", f"{HEALTHD}.Load", "Load1").value
+    return server._objects.get(f"{ROOT}/load", f"{HEALTHD}.Load", "Load1").value
 
 
 # A lost connection, and the name.

@@ -3,33 +3,22 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from healthd import protocol
 from healthd.dbus import INVALID_ARGS, Answer, Call, Connection, Patient, Reply
 from healthd.errors import CallError
 from healthd.events import encode
-from healthd.model import (
-    Account,
-    Cycle,
-    Event,
-    Explaining,
-    Family,
-    Problem,
-    Reading,
-    Snapshot,
-    Status,
-    Table,
-)
-from healthd.publish.bus import log_control, manager, standard
+from healthd.model import Account, Cycle, Event, Explaining, Family, Problem
+from healthd.publish.bus import manager, standard
 from healthd.publish.bus.answers import Answers, Later
 from healthd.publish.bus.behind import Archive, Control
-from healthd.publish.bus.interface import Interface, Method, node, of_table
+from healthd.publish.bus.interface import Interface, Method
+from healthd.publish.bus.objects import ERROR, Objects
 from healthd.publish.bus.transitions import Transition, body, with_transitions
-from healthd.publish.bus.tree import Added, Changed, Removed, Tree, difference, tree
-from healthd.publish.bus.values import properties, variant
+from healthd.publish.bus.tree import Added, Changed, Removed, difference, tree
+from healthd.publish.bus.values import variant
 
 if TYPE_CHECKING:
     from healthd.publish.bus.changes import Changes
@@ -42,11 +31,8 @@ BACKLOG = 256 * 1024
 KEPT = 1000
 """How many events are kept meanwhile."""
 
-_ERROR = "org.freedesktop.DBus.Error."
 _SHARED = {"Describe", "Explain", "GetManagedObjects", "ListCollectors", "ListConditions", "ListMetrics"}
 _WATCHING = {"Watch", "Unwatch"}
-_EVERYWHERE = (standard.PEER, standard.INTROSPECTABLE, standard.PROPERTIES)
-
 
 News = Added | Changed | Removed | Transition | Event
 
@@ -72,9 +58,8 @@ class BusServer:
         self._watches: Watches | None = None
         self._samples = {family.event for family in families}
         self._connection: Connection | None = None
-        self._published: Snapshot | None = None
+        self._objects = Objects(lambda: len(self._watches or ()))
         self._now = 0.0
-        self._tree: Tree = {}
         self._replies: dict[tuple[str, ...], Reply] = {}
         """The dear answers that are the same for everyone until something new is published, by method and argument."""
         self._kept: deque[Event] = deque(maxlen=KEPT)
@@ -105,7 +90,7 @@ class BusServer:
         """
         connection = self._connection
         events = [event for event in cycle.events if event.name not in self._samples]
-        if connection is None or connection.lost.done() or not self._tree:
+        if connection is None or connection.lost.done() or not self._objects.tree:
             # Nobody listens: whoever comes next asks for everything first.
             self._kept.clear()
             self._behind = False
@@ -116,11 +101,11 @@ class BusServer:
         else:
             begin = time.monotonic()
             self._catch_up()
-            before = self._tree
+            before = self._objects.tree
             self._advance(cycle)
             events = [*self._kept, *events]
             self._kept.clear()
-            news: list[News] = [*difference(before, self._tree), *with_transitions(events)]
+            news: list[News] = [*difference(before, self._objects.tree), *with_transitions(events)]
             if self._watches and any(event.name == protocol.RUNTIME_STOPPED for event in events):
                 self._watches.close(protocol.STOPPING)
             self._send(connection, news)
@@ -144,9 +129,8 @@ class BusServer:
 
     def _advance(self, cycle: Cycle) -> None:
         self._now = max([cycle.snapshot.instant, *(event.instant for event in cycle.events[-1:])]).time
-        if cycle.snapshot is not self._published:
-            self._published = cycle.snapshot
-            self._tree = tree(cycle.snapshot, self._features)
+        if cycle.snapshot is not self._objects.snapshot:
+            self._objects.take(cycle.snapshot, tree(cycle.snapshot, self._features))
             self._replies.clear()
         elif cycle.events:
             # Who used most may have been seen.
@@ -175,7 +159,7 @@ class BusServer:
             told = [new.name, round(new.instant.time * 1_000_000), encode(new)]
             return protocol.ROOT, protocol.MANAGER, "Event", "sts", told
         if isinstance(new, Added):
-            return *above, "InterfacesAdded", "oa{sa{sv}}", [new.path, self._interfaces(new.path, new.tables)]
+            return *above, "InterfacesAdded", "oa{sa{sv}}", [new.path, self._objects.interfaces(new.path, new.tables)]
         return *above, "InterfacesRemoved", "oas", [new.path, [table.interface for table in new.tables]]
 
     def answer(self, call: Call) -> Answer:
@@ -183,9 +167,9 @@ class BusServer:
 
         Raises CallError with one of the specification's error names, or one of `protocol`.
         """
-        interface, method = self._find(call)
+        interface, method = self._objects.find(call)
         if interface is not standard.PEER and interface is not standard.INTROSPECTABLE:
-            self._tables(call.path)
+            self._objects.tables(call.path)
         if call.signature != method.signature:
             raise CallError(
                 INVALID_ARGS, f"{method.name} takes {method.signature or 'nothing'!r}, not {call.signature!r}"
@@ -201,16 +185,17 @@ class BusServer:
     def _reply(self, interface: Interface, method: Method, call: Call) -> Answer:
         signature = "".join(argument.signature for argument in method.gives)
         if method.guarded:
-            return self._changing().make(call, self._tree, self._now)
+            return self._changing().make(call, self._objects.tree, self._now)
         if interface is not manager.INTERFACE:
             answer = self._standard(method.name, call)
             if isinstance(answer, Patient):
                 return answer
             return Reply(signature, (answer,)) if signature else Reply()
-        assert self._published
+        snapshot = self._objects.snapshot
+        assert snapshot
         if method.name in _WATCHING:
-            return self._watching().answer(call, self._published.interval)
-        answer = self._answers.by_name[method.name](self._published, self._now, call.body)
+            return self._watching().answer(call, snapshot.interval)
+        answer = self._answers.by_name[method.name](snapshot, self._now, call.body)
         return _later(signature, answer) if callable(answer) else Reply(signature, (answer,))
 
     def _changing(self) -> "Changes":
@@ -231,125 +216,22 @@ class BusServer:
             self._watches = Watches(self._connection, self._answers.metric, self._control)
         return self._watches
 
-    def _offered(self, path: str) -> Iterator[Interface]:
-        """Yield the interfaces that a path has, even one that only leads to objects."""
-        yield from _EVERYWHERE
-        if path == protocol.ROOT:
-            yield standard.OBJECT_MANAGER
-        for table in self._objects(path):
-            yield _declared(type(table))
-
-    def _find(self, call: Call) -> tuple[Interface, Method]:
-        """Return the method that is meant; a call may leave its interface out."""
-        for interface in self._offered(call.path):
-            if call.interface in ("", interface.name):
-                for method in interface.methods:
-                    if method.name == call.member:
-                        return interface, method
-        self._tables(call.path)
-        if call.interface and call.interface not in {interface.name for interface in self._offered(call.path)}:
-            raise CallError(_ERROR + "UnknownInterface", f"{call.path} has no interface {call.interface!r}")
-        raise CallError(_ERROR + "UnknownMethod", f"there is no method {call.member!r} at {call.path}")
-
     def _standard(self, member: str, call: Call) -> Any:
         answers: Mapping[str, Callable[..., Any]] = {
             "Ping": lambda: None,
             "GetMachineId": standard.machine_id,
-            "Introspect": lambda: self._introspect(call.path),
-            "Get": lambda interface, name: self._get(call.path, interface, name),
-            "GetAll": lambda interface: self._get_all(call.path, interface),
+            "Introspect": lambda: self._objects.introspect(call.path),
+            "Get": lambda interface, name: self._objects.get(call.path, interface, name),
+            "GetAll": lambda interface: self._objects.get_all(call.path, interface),
             "Set": lambda interface, name, value: self._set(call, interface, name, value),
-            "GetManagedObjects": self._managed,
+            "GetManagedObjects": self._objects.managed,
         }
         return answers[member](*call.body)
 
-    def _managed(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return what is below the object manager, which is no part of that itself (D-Bus specification)."""
-        return {path: self._interfaces(path, tables) for path, tables in self._tree.items() if path != protocol.ROOT}
-
-    def _objects(self, path: str) -> tuple[Table, ...]:
-        """Return what is at a path; nothing where there is no object."""
-        return log_control.tables() if path == log_control.PATH else self._tree.get(path, ())
-
-    def _tables(self, path: str) -> tuple[Table, ...]:
-        found = self._objects(path)
-        if not found:
-            raise CallError(_ERROR + "UnknownObject", f"there is no object {path}")
-        return found
-
-    def _table(self, path: str, interface: str) -> Table:
-        for table in self._tables(path):
-            if table.interface == interface:
-                return table
-        raise CallError(_ERROR + "UnknownInterface", f"{path} has no properties of {interface!r}")
-
-    def _get(self, path: str, interface: str, name: str) -> Any:
-        table = self._table(path, interface)
-        metric = properties(type(table)).get(name)
-        if metric is None:
-            raise CallError(_ERROR + "UnknownProperty", f"{interface} has no property {name!r}")
-        return variant(metric, getattr(self._live(table, path) if metric.live else table, metric.name))
-
-    def _get_all(self, path: str, interface: str) -> dict[str, Any]:
-        # An empty name means all interfaces (D-Bus specification); systemd's tools ask like that.
-        tables = [table for table in self._tables(path) if interface in ("", table.interface)]
-        if not tables and interface not in {offered.name for offered in self._offered(path)}:
-            raise CallError(_ERROR + "UnknownInterface", f"{path} has no properties of {interface!r}")
-        return {name: value for table in tables for name, value in self._values(table, path).items()}
-
     def _set(self, call: Call, interface: str, name: str, value: Any) -> Patient:
-        self._get(call.path, interface, name)
-        declared = _declared(type(self._table(call.path, interface))).properties
-        if next(each for each in declared if each.name == name).writable:
+        if self._objects.is_writable(call.path, interface, name):
             return self._changing().set_log(call, name, value)
-        raise CallError(_ERROR + "PropertyReadOnly", f"{interface}.{name} can only be read")
-
-    def _interfaces(self, path: str, tables: tuple[Table, ...]) -> dict[str, dict[str, Any]]:
-        return {table.interface: self._values(table, path) for table in tables}
-
-    def _values(self, table: Table, path: str) -> dict[str, Any]:
-        live = self._live(table, path)
-        return {
-            name: variant(metric, getattr(live if metric.live else table, metric.name))
-            for name, metric in properties(type(table)).items()
-        }
-
-    def _live(self, table: Table, path: str) -> Table:
-        """Return where the live values of a published table are: in the latest observation of its family."""
-        if isinstance(table, manager.Manager):
-            return replace(table, watch_count=len(self._watches or ()))
-        if self._published is None or not isinstance(table, (Reading, Status)):
-            return table
-        reading, status = self._tree[path]
-        assert isinstance(reading, Reading)
-        assert isinstance(status, Status)
-        observation = self._published.latest[reading.family.name]
-        if table is reading:
-            return observation.readings.get(status.instance, table)
-        if status.available:
-            return replace(status, sampled_at_usec=round(observation.instant.time * 1_000_000))
-        return status
-
-    def _introspect(self, path: str) -> str:
-        prefix = "/" if path == "/" else path + "/"
-        known = (*self._tree, log_control.PATH)
-        children = {each[len(prefix) :].split("/")[0] for each in known if each.startswith(prefix)}
-        if path not in known and not children:
-            raise CallError(_ERROR + "UnknownObject", f"there is no object {path}")
-        return node(self._offered(path), sorted(children))
-
-
-_interfaces: dict[type[Table], Interface] = {
-    manager.Manager: manager.INTERFACE,
-    log_control.LogControl: log_control.INTERFACE,
-}
-
-
-def _declared(table: type[Table]) -> Interface:
-    known = _interfaces.get(table)
-    if known is None:
-        known = _interfaces[table] = of_table(table)
-    return known
+        raise CallError(ERROR + "PropertyReadOnly", f"{interface}.{name} can only be read")
 
 
 async def _later(signature: str, ask: Later[Any]) -> Reply:
