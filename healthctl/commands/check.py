@@ -94,7 +94,7 @@ def command(context: click.Context, only: tuple[str, ...]) -> None:
 
 def _verdict(conditions: Conditions) -> tuple[str, list[str]]:
     """Return the severity of conditions, and those that make it so, the worst first."""
-    counting = sorted((name for name in conditions if condition.counts(conditions[name])), key=_order(conditions))
+    counting = [name for name, row in condition.ordered(conditions) if condition.counts(row)]
     if counting:
         return text(conditions[counting[0]], "severity") or protocol.UNKNOWN, counting
     return protocol.OK if conditions else protocol.UNKNOWN, []
@@ -181,10 +181,6 @@ def _reason(name: str, row: dict[str, Any], style: Style) -> str:
 def _ignored(conditions: Conditions) -> str:
     others = [name for name, row in conditions.items() if row.get("severity") != protocol.OK]
     return f", of which do not count: {', '.join(others)}" if others else ""
-
-
-def _order(conditions: Conditions) -> Any:
-    return lambda name: (condition.rank(conditions[name]), name)
 
 
 def _performance(name: str, row: dict[str, Any]) -> str:

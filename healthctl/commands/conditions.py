@@ -40,7 +40,7 @@ def command(context: click.Context, *, every: bool) -> None:
     with Client(settings.bus) as client:
         known = client.conditions()
         now = client.now()
-    ordered = sorted(known.items(), key=lambda row: (condition.rank(row[1]), row[0]))
+    ordered = condition.ordered(known)
     conditions = {name: row for name, row in ordered if every or row.get("severity") != protocol.OK}
     if settings.json:
         terminal.write([json.dumps(conditions)])

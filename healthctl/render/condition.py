@@ -3,6 +3,8 @@
 A condition is what `Describe`, `ListConditions` and `Explain` give of it, all by the same keys.
 """
 
+from collections.abc import Mapping
+
 from healthctl.render.described import Values, number, text
 from healthctl.render.line import Line, cells, cut_start, pad
 from healthctl.render.scale import measure
@@ -22,6 +24,11 @@ _WORST_FIRST = (protocol.CRITICAL, protocol.WARNING, protocol.UNKNOWN, protocol.
 def rank(condition: Values) -> tuple[bool, int, bool]:
     """Return where it belongs: the worst first, below it what does not count for the host, and last what is ok."""
     return not counts(condition), place(text(condition, "severity")), not pending(condition)
+
+
+def ordered(conditions: Mapping[str, Values]) -> list[tuple[str, Values]]:
+    """Return conditions with their names, the worst first."""
+    return sorted(conditions.items(), key=lambda row: (rank(row[1]), row[0]))
 
 
 def place(severity: str) -> int:
@@ -86,8 +93,7 @@ def reasons(frame: Frame) -> list[Line]:
     """Draw a line for each reason of the verdict, and for what does not count a faded one."""
     described = frame.described
     rows = [(name, described.conditions.get(name, {})) for name in described.reasons]
-    others = [(name, row) for name, row in described.conditions.items() if name not in described.reasons]
-    rows += sorted(others, key=lambda row: (rank(row[1]), row[0]))
+    rows += [(name, row) for name, row in ordered(described.conditions) if name not in described.reasons]
     shown = [(name, _figures(row, frame.style), _lasts(frame, row), row) for name, row in rows[:LIMIT]]
     names = names_width((name for name, *_ in shown), max(frame.width // 3, 8))
     figures = names_width((figures for _, figures, *_ in shown), frame.width)

@@ -22,7 +22,6 @@ _BESIDE = 6
 _HEATS = 10
 _LATELY = 30
 """Cells by whose mean one row has more to tell than another: what lasts a moment moves none."""
-_STEPS, _ASCII_STEPS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 
 
 class Picture(NamedTuple):
@@ -158,13 +157,13 @@ class Grid(NamedTuple):
         if span is None:
             span = Range(0.0, max([1.0, *(value for value in values if not isnan(value))]), heated=False)
         line: Line = []
-        glyphs = steps(self.style)
+        glyphs = self.style.glyphs.steps
         scale = (len(glyphs) - 1e-6) / (span.high - span.low)
         for value in values:
             glyph, role = " ", ""
             if not isnan(value):
                 step = min(max(int((value - span.low) * scale), 0), len(glyphs) - 1)
-                glyph, role = glyphs[step], _role(step, heated=span.heated)
+                glyph, role = glyphs[step], _role(step, len(glyphs), heated=span.heated)
             if line and line[-1][1] == role:
                 line[-1] = (line[-1][0] + glyph, role)
             else:
@@ -179,11 +178,6 @@ def grid(picture: Picture, width: int, style: Style) -> Grid:
     return Grid(picture.described, picture.strips, style, width, name, middle, strip)
 
 
-def steps(style: Style) -> str:
-    """Return the characters that stand for values from low to high."""
-    return _STEPS if style.unicode else _ASCII_STEPS
-
-
 def heat(share: float | None) -> str:
     """Return the role of a share, 0 to 100, by how bad it is."""
     return "" if share is None else f"heat{min(max(int(share * _HEATS / 100), 0), _HEATS - 1)}"
@@ -195,7 +189,7 @@ def total(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _role(step: int, *, heated: bool) -> str:
+def _role(step: int, steps: int, *, heated: bool) -> str:
     if step == 0:
         return "dim"
-    return f"heat{step * _HEATS // len(_STEPS)}" if heated else "flow"
+    return f"heat{step * _HEATS // steps}" if heated else "flow"

@@ -1,7 +1,7 @@
 """The sections of the dashboard about what the machine does: CPU, memory, pressure, load."""
 
 from healthctl.render import units
-from healthctl.render.dashboard_rows import SHARE, Grid, Range, Row, Section, heat, steps, total
+from healthctl.render.dashboard_rows import SHARE, Grid, Range, Row, Section, heat, total
 from healthctl.render.dashboard_series import RESOURCES, core, cores
 from healthctl.render.described import Values, number
 from healthctl.render.line import Line
@@ -49,7 +49,7 @@ def cpu(grid: Grid) -> list[Section]:
 
 def _together(grid: Grid, shares: list[float | None]) -> list[Row]:
     """Draw all cores as a character each, in as few lines as there can be; one that is off is a space."""
-    glyphs = steps(grid.style)
+    glyphs = grid.style.glyphs.steps
     room = max(grid.width - grid.name, 1)
     rows = []
     for start in range(0, len(shares), room):

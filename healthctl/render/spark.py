@@ -7,19 +7,15 @@ from healthctl.render.chart import slots
 from healthctl.render.style import Style
 from healthctl.series import Point
 
-_UNICODE = "▁▂▃▄▅▆▇█"
-_ASCII = "_.-:=+*#"
-
 
 def spark(points: Sequence[Point], window: Window, columns: int, style: Style) -> str:
     """Draw the means from the least to the greatest one, and a space where nothing is known."""
-    steps = _UNICODE if style.unicode else _ASCII
     shown = slots(points, window, columns)
     means = [point.mean for point in shown if point]
     if not means:
         return " " * columns
     low, apart = min(means), max(means) - min(means)
-    return "".join(_step(point.mean - low, apart, steps) if point else " " for point in shown)
+    return "".join(_step(point.mean - low, apart, style.glyphs.steps) if point else " " for point in shown)
 
 
 def _step(above: float, apart: float, steps: str) -> str:

@@ -47,10 +47,12 @@ class Glyphs(NamedTuple):
     iowait: str
     free: str
     became: str
+    steps: str
+    """What stands for values from low to high in strips and sparklines."""
 
 
-_UNICODE = Glyphs("●", "…", "°C", "↓", "↑", "█", "▓", "▒", "░", "→")
-_ASCII = Glyphs("*", ">", "C", "rx", "tx", "#", "=", "-", ".", "->")
+_UNICODE = Glyphs("●", "…", "°C", "↓", "↑", "█", "▓", "▒", "░", "→", "▁▂▃▄▅▆▇█")
+_ASCII = Glyphs("*", ">", "C", "rx", "tx", "#", "=", "-", ".", "->", "_.-:=+*#")
 
 
 class Style(NamedTuple):

@@ -84,9 +84,8 @@ async def _conditions(machine: Machine, request: web.Request) -> Answer:
     every = request.query.get("all", "false")
     if every not in _FLAG["enum"]:
         raise Bad(400, "all is true or false")
-    known = await machine.door.conditions()
-    ordered = sorted(known.items(), key=lambda row: (condition.rank(row[1]), row[0]))
-    return Answer(dumps({name: row for name, row in ordered if every == "true" or row.get("severity") != protocol.OK}))
+    rows = condition.ordered(await machine.door.conditions())
+    return Answer(dumps({name: row for name, row in rows if every == "true" or row.get("severity") != protocol.OK}))
 
 
 async def _condition(machine: Machine, request: web.Request) -> Answer:
