@@ -77,14 +77,14 @@ def expose(described: Mapping[str, Any], metrics: Mapping[str, Row], accept: str
     `described` is what `Describe` gives, `metrics` what `ListMetrics` does.
     """
     every = _Every(described, metrics)
-    wish = _weight(accept, _OPENMETRICS)
-    if wish and wish >= _weight(accept, _CLASSIC):
+    wish = weight(accept, _OPENMETRICS)
+    if wish and wish >= weight(accept, _CLASSIC):
         return openmetrics.generate_latest(every), openmetrics.CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
     return classic.generate_latest(every), _CLASSIC_TYPE
 
 
-def _weight(accept: str, kind: str) -> float:
-    """Return how much a kind of content is wanted: what is not named, not at all."""
+def weight(accept: str, kind: str) -> float:
+    """Return how much a header that names what is accepted wants a kind of it: what is not named, not at all."""
     named = [part for part in accept.lower().split(",") if part.partition(";")[0].strip() == kind]
     return max((float(found[1]) if (found := _WEIGHT.search(part)) else 1.0 for part in named), default=0.0)
 

@@ -15,7 +15,7 @@ from healthctl.web.api import BASE, ENDPOINTS, Answer, Bad, Endpoint, check, dum
 from healthctl.web.charts import RANGES
 from healthctl.web.connection import heard
 from healthctl.web.contract import document
-from healthctl.web.exposition import expose
+from healthctl.web.exposition import expose, weight
 from healthctl.web.guard import COOKIE, Guard
 from healthctl.web.machine import Machine, tag_of
 from healthctl.web.page import DEFAULT, Page
@@ -239,7 +239,7 @@ class Site:
         }
         if tag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)
-        if len(content) > _SMALL and "gzip" in request.headers.get("Accept-Encoding", ""):
+        if len(content) > _SMALL and weight(request.headers.get("Accept-Encoding", ""), "gzip"):
             content = self._pack(tag, content)
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=content, headers=headers)

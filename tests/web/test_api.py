@@ -101,6 +101,7 @@ def test_what_is_long_is_packed_where_that_is_wanted(web):
     packed = web.ask("/api/v1/metrics-list", Accept_Encoding="gzip")
     assert packed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
+    assert web.ask("/api/v1/metrics-list", Accept_Encoding="gzip;q=0, deflate").body == plain.body
     assert len(packed.body) * 4 < len(plain.body)
     assert "content-encoding" not in plain.headers
 
