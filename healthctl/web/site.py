@@ -235,7 +235,7 @@ class Site:
             "Content-Type": kind,
             "ETag": tag,
             "Cache-Control": "no-cache",
-            "Vary": "Accept-Encoding, Cookie, Authorization",
+            "Vary": "Accept, Accept-Encoding, Cookie, Authorization",
         }
         if tag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)

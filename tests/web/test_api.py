@@ -106,6 +106,10 @@ def test_what_is_long_is_packed_where_that_is_wanted(web):
     assert "content-encoding" not in plain.headers
 
 
+def test_what_an_answer_goes_by_is_said(web):
+    assert web.ask("/metrics").headers["vary"] == "Accept, Accept-Encoding, Cookie, Authorization"
+
+
 def test_head_is_get_without_the_content(web):
     answer = web.ask("/api/v1/metrics-list", "HEAD")
     assert (answer.status, answer.body) == (200, b"")
