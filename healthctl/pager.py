@@ -5,13 +5,12 @@ nothing: then all is written as if there were none. One that is left early ends 
 """
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterable
 
 from healthctl import terminal
-from healthctl.render.line import cells
+from healthctl.render.style import columns
 from healthctl.settings import Settings
 
 VARIABLE = "HEALTHD_PAGER"
@@ -20,7 +19,6 @@ _DEFAULT = "less -FRX"
 _ENVIRONMENT = {"LESS": "FRX", "LV": "-c"}
 # What makes a command of it that was not the user's own (sudo(8), pkexec(1), doas(1)).
 _ELEVATED = ("SUDO_UID", "PKEXEC_UID", "DOAS_USER")
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 def page(lines: Iterable[str], settings: Settings) -> None:
@@ -35,8 +33,8 @@ def _is_long(lines: list[str]) -> bool:
     """Tell whether lines are more than a screen can show at once, the prompt after them too."""
     if not sys.stdout.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
         return False
-    columns = terminal.width()
-    return sum(max(1, -(-cells(_COLOUR.sub("", line)) // columns)) for line in lines) >= terminal.height()
+    width = terminal.width()
+    return sum(max(1, -(-columns(line) // width)) for line in lines) >= terminal.height()
 
 
 def _command() -> list[str]:

@@ -1,7 +1,6 @@
 """The whole terminal for one program, and the signals that a program which has it must heed."""
 
 import os
-import re
 import select
 import signal
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Self
 
-from healthctl.render.line import cells
+from healthctl.render.style import columns
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
 # A console that has no second screen goes on below the last picture.
@@ -21,7 +20,6 @@ _BEGIN, _END = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
 _MOMENT = 0.1
 """How long after the first byte of a key the second one may come, seconds."""
 _REST = "\x1b[K"
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Signals:
@@ -137,11 +135,11 @@ class Screen:
         """Put lines, none wider and no more than the screen, over what is there: those that changed, in one write."""
         if not self._entered:
             self.enter()
-        columns, height = self.size()
+        width, height = self.size()
         pieces = [
             # The rest is cleared, and not what is written over: that flickers where it is not shown at once. After a
             # line as wide as the screen there is no rest: the cursor still stands on its end.
-            f"\x1b[{row}H{line}{_REST if cells(_COLOUR.sub('', line)) < columns else ''}"
+            f"\x1b[{row}H{line}{_REST if columns(line) < width else ''}"
             for row, line in enumerate(lines, 1)
             if row > len(self._shown) or self._shown[row - 1] != line
         ]

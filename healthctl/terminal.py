@@ -5,9 +5,9 @@ import select
 import sys
 from collections.abc import Iterable
 
+from healthctl.render.line import UNBOUNDED
 from healthctl.render.style import Style
 
-_UNBOUNDED = 1_000_000
 _NARROW, _LOW = 80, 24
 _COLOURLESS = ("dumb", "vt")
 """How the names of terminals begin that have no colours: those of DEC, and none at all."""
@@ -60,7 +60,7 @@ def width(*, bounded: bool = True) -> int:
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or _NARROW
     except (OSError, ValueError):
-        return _NARROW if bounded else _UNBOUNDED
+        return _NARROW if bounded else UNBOUNDED
 
 
 def height() -> int:

@@ -5,6 +5,7 @@ from healthctl.render.dashboard_rows import SHARE, Grid, Range, Row, Section, he
 from healthctl.render.dashboard_series import RESOURCES, core, cores
 from healthctl.render.described import Values, number
 from healthctl.render.line import Line
+from healthctl.render.processor import processors
 
 _SPLIT = ("user", "system", "iowait", "steal")
 _EACH = 8
@@ -20,16 +21,13 @@ def cpu(grid: Grid) -> list[Section]:
 
     if share("busy") is None:
         return []
-    online, hertz = number(values, "online"), number(values, "frequency_hertz")
-    count = "" if online is None else f"{online:.0f} CPU{'' if online == 1 else 's'}"
-    detail = " at ".join(filter(None, (count, units.hertz(hertz) if hertz is not None else "")))
     bar = grid.bar(
         (share("user", "nice"), "user"),
         (share("system", "irq", "softirq"), "system"),
         (share("iowait"), "iowait"),
         (share("steal"), "steal"),
     )
-    head = grid.row("CPU", grid.percent(share("busy"), detail, bar=bar), ["cpu.busy"], SHARE, is_head=True)
+    head = grid.row("CPU", grid.percent(share("busy"), processors(values), bar=bar), ["cpu.busy"], SHARE, is_head=True)
     split = [
         grid.row(field, grid.percent(share(field)), [f"cpu.{field}"], SHARE)
         for field in _SPLIT

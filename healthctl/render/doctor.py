@@ -4,19 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from healthctl.diagnosis import ABSENT, FAIL, OK, WARN, Finding, worst
-from healthctl.render.line import Line, cells, wrap
+from healthctl.render.line import UNBOUNDED, Line, cells, wrap
 from healthctl.render.style import Style
 from healthd import protocol
 
 _ROLES = {OK: protocol.OK, WARN: protocol.WARNING, FAIL: protocol.CRITICAL, ABSENT: "dim"}
 _MARKS = {ABSENT: "-", "unknown": "?", "unavailable": "-"}
 _MARK = 4
-_UNBOUNDED = 1_000_000
 _LEAST = 30
 """Columns for a text, below which it is left to the terminal to break it."""
 
 
-def draw(findings: Sequence[Finding], style: Style, width: int = _UNBOUNDED) -> list[str]:
+def draw(findings: Sequence[Finding], style: Style, width: int = UNBOUNDED) -> list[str]:
     """Draw the findings, and what they come to; nothing loses its end.
 
     A text goes on in the next line; what is to be copied is one line, however long.
@@ -27,8 +26,8 @@ def draw(findings: Sequence[Finding], style: Style, width: int = _UNBOUNDED) -> 
         lines += _lines(finding.state, finding.check, widest, finding.text, style, width=width)
         if finding.remedy:
             remedy = f"{style.glyphs.became} {style.clean(finding.remedy)}"
-            lines.append(style.write([(" " * (_MARK + widest + 4) + remedy, "")], _UNBOUNDED))
-    return [*lines, "", style.write([(_sum(findings), _ROLES[worst(findings)])], _UNBOUNDED)]
+            lines.append(style.write([(" " * (_MARK + widest + 4) + remedy, "")], UNBOUNDED))
+    return [*lines, "", style.write([(_sum(findings), _ROLES[worst(findings)])], UNBOUNDED)]
 
 
 def _lines(state: str, check: str, widest: int, text: str, style: Style, *, width: int) -> list[str]:
@@ -39,7 +38,7 @@ def _lines(state: str, check: str, widest: int, text: str, style: Style, *, widt
     before = _MARK + widest + 4
     rows = wrap(text, width - before) if width - before >= _LEAST else [text]
     below = [[(" " * before + row, "")] for row in rows[1:]]
-    return [style.write(each, _UNBOUNDED) for each in ([*line, ("".join(rows[:1]), "")], *below)]
+    return [style.write(each, UNBOUNDED) for each in ([*line, ("".join(rows[:1]), "")], *below)]
 
 
 def _sum(findings: Sequence[Finding]) -> str:
@@ -49,7 +48,7 @@ def _sum(findings: Sequence[Finding]) -> str:
     return f"healthd: {', '.join(counts)}" if counts else "healthd is well"
 
 
-def draw_metrics(metrics: Mapping[str, Mapping[str, Any]], style: Style, width: int = _UNBOUNDED) -> list[str]:
+def draw_metrics(metrics: Mapping[str, Mapping[str, Any]], style: Style, width: int = UNBOUNDED) -> list[str]:
     """Draw how each metric is, and what it is read from."""
     widest = max((cells(name) for name in metrics), default=0)
     lines: list[str] = []

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from healthctl.render.line import Line
+from healthctl.render.line import UNBOUNDED, Line
 from healthctl.render.scale import measure
 from healthctl.render.style import Style
 from healthctl.render.units import UNKNOWN, by_name, span
@@ -15,7 +15,6 @@ from healthd import protocol
 _NAME = 19
 """Columns of the names."""
 
-_WIDEST = 1_000_000
 _DATE = "%b %d %H:%M:%S"
 
 _ROLES = {
@@ -56,7 +55,7 @@ def event(text: str, units: Mapping[str, str], style: Style) -> str:
         (found.words, ""),
     ]
     # A terminal breaks it where it is too long: what happened is worth more than a line.
-    return style.write(line, _WIDEST)
+    return style.write(line, UNBOUNDED)
 
 
 def told(text: str, units: Mapping[str, str], style: Style) -> Told | None:

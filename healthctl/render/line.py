@@ -8,6 +8,9 @@ Span = tuple[str, str]
 
 Line = list[Span]
 
+UNBOUNDED = 1_000_000
+"""A width that no line needs."""
+
 _NARROW = " ▁▂▃▄▅▆▇█░▒▓"
 
 

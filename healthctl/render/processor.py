@@ -37,11 +37,12 @@ def cpu(frame: Frame) -> list[Line]:
         (total("steal"), glyphs.iowait, "steal"),
     )
     row: Line = [*bar, (f"{units.percent(number(values, 'busy')):>9}", "")]
-    row = extend(row, [(_processors(values), "dim")], frame.room)
+    row = extend(row, [(processors(values), "dim")], frame.room)
     return section("CPU", [row, _breakdown(values, frame.room), *stale(problem)])
 
 
-def _processors(values: Values) -> str:
+def processors(values: Values) -> str:
+    """Say how many there are, and how fast they run."""
     online, frequency = number(values, "online"), number(values, "frequency_hertz")
     count = f"{online:.0f} CPU{'' if online == 1 else 's'}" if online is not None else ""
     return " at ".join(filter(None, (count, units.hertz(frequency) if frequency is not None else "")))

@@ -1,10 +1,12 @@
 """How a line looks: colour or none, Unicode or ASCII."""
 
+import re
 from typing import NamedTuple
 
-from healthctl.render.line import Line, cut, fit
+from healthctl.render.line import Line, cells, cut, fit
 from healthd import protocol
 
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _COLOURS = {
     "bold": "1",
     "dim": "2",
@@ -88,6 +90,11 @@ class Style(NamedTuple):
     def cut(self, text: str, width: int) -> str:
         """Return text that fits the width."""
         return cut(text, width, self.glyphs.mark)
+
+
+def columns(written: str) -> int:
+    """Return how many columns a terminal takes for what `Style.write` returned."""
+    return cells(_ESCAPE.sub("", written))
 
 
 def _escape(char: str) -> str:
