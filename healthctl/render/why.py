@@ -18,7 +18,7 @@ from healthctl.series import Series
 from healthctl.when import clock, local
 from healthd import protocol
 
-_LONGEST_SPARK = 60
+_SHORTEST_SPARK, _LONGEST_SPARK = 8, 60
 _WIDEST_NAME = 40
 _DATE = 15
 """Columns of a time as events have it."""
@@ -164,9 +164,14 @@ def _history(page: _Page) -> Iterator[Line]:
         line: Line = []
         if column:
             line = [(pad(page.style.clean(series.address), column, page.style.glyphs.mark), "dim"), (_APART, "")]
-        columns = page.room - column - len(_APART) * (1 + bool(column)) - cells(figures)
-        columns = min(max(columns, 8), _LONGEST_SPARK)
-        yield [*line, (spark(series.points, window, columns, page.style), ""), (_APART, ""), (figures, "dim")]
+        room = page.room - column - len(_APART) * bool(column)
+        beside = room - len(_APART) - cells(figures)
+        columns = min(max(beside if beside >= _SHORTEST_SPARK else room, _SHORTEST_SPARK), _LONGEST_SPARK)
+        line.append((spark(series.points, window, columns, page.style), ""))
+        if beside >= _SHORTEST_SPARK:
+            yield [*line, (_APART, ""), (figures, "dim")]
+        else:
+            yield from (line, [(figures, "dim")])
 
 
 def _who(page: _Page) -> list[Line]:

@@ -2,6 +2,7 @@
 
 from healthctl.render import condition, units
 from healthctl.render.described import Described, Values, blank, number, sensor_name, text
+from healthctl.render.processor import processors
 from healthctl.render.style import Style
 from healthctl.web.cards import LIMIT, aside, card, headline, listed, of, problems, shown, table
 from healthctl.web.charts import columns
@@ -37,8 +38,7 @@ def _verdict(described: Described) -> Markup:
     if described.since is not None and described.time is not None:
         lasts = f" for {units.age(described.time - described.since)}"
     rows = [(name, described.conditions.get(name, {})) for name in described.reasons if name in described.conditions]
-    others = [(name, row) for name, row in described.conditions.items() if name not in described.reasons]
-    rows += sorted(others, key=lambda row: (condition.rank(row[1]), row[0]))
+    rows += [(name, row) for name, row in condition.ordered(described.conditions) if name not in described.reasons]
     said = [] if rows else [element("p", "; ".join(described.reasons))]
     if described.faults:
         said.append(element("p", "The configuration has faults; the one before is in force: healthctl config check"))
@@ -101,15 +101,12 @@ def _host(described: Described) -> Markup:
 def _cpu(described: Described) -> Markup:
     values = described.single("cpu")
     busy = number(values, "busy")
-    online, hertz = number(values, "online"), number(values, "frequency_hertz")
-    many = f"{online:.0f} CPU{'' if online == 1 else 's'}" if online is not None else ""
     rows: list[tuple[str, Content]] = [
         (field, shown(f"cpu.{field}", values.get(field), units.percent)) for field in _CPU
     ]
-    about = " at ".join(filter(None, (many, units.hertz(hertz) if hertz is not None else "")))
     return card(
         "CPU",
-        None if blank(values) else join(headline("cpu.busy", busy, about), _cores(values), listed(rows)),
+        None if blank(values) else join(headline("cpu.busy", busy, processors(values)), _cores(values), listed(rows)),
         described.problem("cpu"),
     )
 

@@ -22,14 +22,13 @@ _POINTS = 60
 
 def conditions(known: Mapping[str, dict[str, Any]], changes: Sequence[str], now: float) -> Markup:
     """Return all that is judged, the worst first, and what has become of it (lines of JSON), the newest first."""
-    rows = sorted(known.items(), key=lambda row: (condition.rank(row[1]), row[0]))
     return _page(
         element("h1", "Conditions"),
         element(
             "section",
             element(
                 "ul",
-                *(told(_STYLE.clean(name), cleaned(row, _STYLE), now) for name, row in rows),
+                *(told(_STYLE.clean(name), cleaned(row, _STYLE), now) for name, row in condition.ordered(known)),
                 class_="conditions",
             ),
         ),

@@ -118,6 +118,14 @@ def test_each_metric_that_is_looked_at_has_its_history():
     assert max(map(wcswidth, lines)) <= 80
 
 
+def test_where_there_is_no_room_beside_a_history_its_figures_stand_below():
+    lines = page(width=36)
+    at = next(index for index, line in enumerate(lines) if line.startswith("History"))
+    assert re.fullmatch(r"History      [▁-█]{23}", lines[at])
+    assert lines[at + 1] == "             80.0 % to 89.0 % in 1 h"
+    assert max(map(wcswidth, lines)) <= 36
+
+
 def test_who_used_most_is_named_where_that_was_looked_at():
     who = {"processes": [{"pid": 71, "name": "make", "unit": "user.slice", "cpu": 90.0}], "units": [], "hidden": 0}
     assert "Who          make (71, user.slice)  cpu 90.0 %" in page(TOLD | {"who": who})

@@ -58,7 +58,8 @@ OUTSIDE = """
 const right = (element) => element.getBoundingClientRect().right - 1;
 return [...document.body.querySelectorAll("*:not(.skip, svg *, pre *)")].filter((element) => {
   const card = element.closest(".card, main > section, figure") ?? document.documentElement;
-  return element.checkVisibility() && (right(element) > right(card) || element.matches("pre") && element.scrollWidth > element.clientWidth);
+  const isCut = element.matches("pre") && element.scrollWidth > element.clientWidth;
+  return element.checkVisibility() && (isCut || right(element) > right(card));
 }).map((element) => element.outerHTML.slice(0, 200));
 """
 RULES = """
