@@ -32,6 +32,8 @@ READERS, WATCHERS, FLOODERS = 50, 50, 20
 RESTARTED = 20.0 if LONG else 7.0
 """How often the bus is, seconds."""
 INTERVAL = 0.5
+PASSES = 1.0 if LONG else 0.25
+"""Of what gets through to a storm's clients on a machine of its own: that much is asked for."""
 MEMORY = 64 << 20
 """What healthd may have, bytes."""
 LATE = 0.1
@@ -287,8 +289,8 @@ def test_whoever_reads_is_answered(storm):
     excused = away | {"org.freedesktop.DBus.Error.LimitsExceeded", "FileNotFoundError", "signals", "connections"}
     excused |= {"ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError"}
     assert set(counts) <= excused | {"answered"}, counts
-    assert counts["answered"] > READERS * SECONDS / 10, counts
-    assert counts["signals"] > READERS * SECONDS, counts
+    assert counts["answered"] > PASSES * READERS * SECONDS / 10, counts
+    assert counts["signals"] > PASSES * READERS * SECONDS, counts
 
 
 def test_whoever_watches_is_told_and_leaves_nothing_behind(storm):
@@ -297,9 +299,9 @@ def test_whoever_watches_is_told_and_leaves_nothing_behind(storm):
     excused = away | {"org.freedesktop.DBus.Error.LimitsExceeded", "FileNotFoundError", "connections", "silence"}
     excused |= {"ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError"}
     assert set(counts) <= excused | {"watches", "samples"}, counts
-    assert counts["watches"] >= WATCHERS * (storm.restarts + 1) * 0.8, counts
+    assert counts["watches"] >= PASSES * WATCHERS * (storm.restarts + 1) * 0.8, counts
     # Most once a second, as long as there is a bus with healthd on it, and as far as the floods let them through.
-    assert counts["samples"] > WATCHERS * SECONDS / 4, counts
+    assert counts["samples"] > PASSES * WATCHERS * SECONDS / 4, counts
     assert not storm.watches
 
 
