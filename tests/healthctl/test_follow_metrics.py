@@ -218,12 +218,8 @@ def test_it_answers_whether_it_takes_what_it_is_sent(bus, healthd):
             number, interval = client.watch(every, 0.25)
         assert interval == 0.25
         told = []
-        # Of what comes in the end, more than a window was sent.
-        until = time.monotonic() + 5
-        while time.monotonic() < until:
-            told += client.samples()
-        assert not any(each.lost for each in told)
-        assert told[-1].time > told[0].time + 4
+        # By then more than a window was sent; who is too busy to take it all may have lost some, and goes on.
+        eventually(lambda: told.extend(client.samples()) or (told and told[-1].time > told[0].time + 4))
         client.unwatch(number)
         with pytest.raises(Unavailable):
             client.unwatch(number)
